@@ -1,0 +1,52 @@
+"""Every error that the toolkit raises on purpose.
+
+LiteToolkitError              exit code 1
+├── UnknownVariantError       a variant name that is not in the table
+├── WeightsError              a checkpoint that cannot be found, read, verified or matched
+├── ImageError                an image, or a folder of images, that cannot be used
+├── RecipeError               a quantization recipe that cannot be read or is not valid
+├── ModelError                a model file that cannot be read, converted or run
+├── OutputError               a result that cannot be written
+└── MissingExtraError         an optional dependency that is not installed
+
+Each message is one line that names the offending value and what is allowed instead.
+"""
+
+
+class LiteToolkitError(Exception):
+    """Base of the tree: the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UnknownVariantError(LiteToolkitError):
+    """A variant name that is not in `architectures.VARIANTS`."""
+
+
+class WeightsError(LiteToolkitError):
+    """A checkpoint that cannot be found, read, verified or matched to the network."""
+
+
+class ImageError(LiteToolkitError):
+    """An image, or a folder of images, that cannot be used."""
+
+
+class RecipeError(LiteToolkitError):
+    """A quantization recipe that cannot be read or is not valid."""
+
+
+class ModelError(LiteToolkitError):
+    """A model file that cannot be read, converted or run."""
+
+
+class OutputError(LiteToolkitError):
+    """A result that cannot be written; what stood there before is untouched."""
+
+
+class MissingExtraError(LiteToolkitError):
+    """An optional dependency that is not installed; the message holds the pip command."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f'{package} is not installed: pip install "lite-toolkit[{extra}]" (from a checkout: pip install ".[{extra}]")'
+        )

@@ -1,0 +1,62 @@
+"""Files that appear whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lite_toolkit.errors import OutputError
+
+
+def refuse_existing(paths: list[Path], force: bool) -> None:
+    """Raise OutputError for the first of `paths` that exists, unless `force`; for the start of a long job."""
+    for path in paths:
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; renamed onto `path` at the end, removed on any failure.
+
+    Missing parent folders are made. Raises OutputError where the folder cannot be written or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def to_json(document: Mapping[str, object]) -> str:
+    """`document` as the indented JSON that every command prints and saves; NaN is refused."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, document: Mapping[str, object]) -> None:
+    """Write `document` as indented JSON, whole or not at all."""
+    write_bytes(path, to_json(document).encode())
+
+
+def _umask() -> int:
+    # There is no call that reads the mask without setting it; mkstemp's 0600 would hide the result from other users.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
