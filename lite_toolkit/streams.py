@@ -1,0 +1,33 @@
+"""What native code prints past Python."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lite_toolkit.errors import LiteToolkitError
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what is written to the process's standard error; it is shown only if the block fails unexpectedly.
+
+    TensorFlow, MLIR and XNNPACK report there at every import, conversion and start, past `sys.stderr`.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except (LiteToolkitError, KeyboardInterrupt):
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
