@@ -1,0 +1,50 @@
+"""Float `.tflite` -> quantized `.tflite`: observe ranges, write the file, set the types of its ends."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.quantization import boundary, writer
+from lite_toolkit.quantization.ranges import Range, observe
+from lite_toolkit.recipes import InputOutput, Recipe
+
+__all__ = ["quantize"]
+
+
+def quantize(
+    float_model: bytes,
+    recipe: Recipe,
+    preprocessing: PreprocessingSpec,
+    images: Iterable[NDArray[np.float32]] = (),
+    io: InputOutput = "float32",
+) -> bytes:
+    """Quantize a float32 `.tflite` of one image input by a recipe.
+
+    Args:
+        float_model: the content of the file.
+        recipe: how.
+        preprocessing: what the model's input is; it fixes the scale and zero point of a quantized input.
+        images: normalised float32 (height, width, 3), for the formats that are calibrated.
+        io: dtype of input and output; formats that are not calibrated keep float32.
+
+    Returns:
+        The content of the quantized file; equal arguments give equal bytes.
+
+    Raises:
+        ModelError: the model has an operator that the recipe cannot quantize.
+    """
+    if not recipe.calibrated:
+        return writer.write(float_model, recipe.format, recipe.granularity, {})
+    observed = observe(float_model, images, _input_range(preprocessing, recipe))
+    return boundary.set_types(writer.write(float_model, recipe.format, recipe.granularity, observed), io)
+
+
+def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:
+    """The real values at both ends of the quantized input, which are the same for every image."""
+    dtype: Literal["int8", "int16"] = "int8" if recipe.format == "int8" else "int16"
+    scale, zero_point = preprocessing.quantization(dtype)
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale

@@ -1,0 +1,83 @@
+"""The dtypes that a quantized model takes and gives."""
+
+import copy
+from typing import Any, Literal
+
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from lite_toolkit.recipes import InputOutput
+
+_TYPES: dict[InputOutput, int] = {
+    "uint8": schema.TensorType.UINT8,
+    "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
+    "float32": schema.TensorType.FLOAT32,
+}
+# The operator versions that first take these types, from TensorFlow's `op_version.cc`.
+_QUANTIZE_VERSION = {schema.TensorType.INT16: 2}
+_DEQUANTIZE_VERSION = {schema.TensorType.INT8: 2, schema.TensorType.INT16: 3}
+
+
+def set_types(model: bytes, io: InputOutput) -> bytes:
+    """The model with that input and output dtype, by one operator at either end where it has another.
+
+    uint8 has the scale of int8 and a zero point higher by 128, so that nothing is lost; retyping the tensors themselves
+    fails, since the kernels want all their operands of one type.
+    """
+    unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    graph, wanted = unpacked.subgraphs[0], _TYPES[io]
+    for position, index in enumerate(graph.inputs):
+        if graph.tensors[index].type != wanted:
+            graph.inputs[position] = outer = _outer_tensor(graph, index, wanted)
+            graph.operators.insert(0, _operator(unpacked, graph, outer, index))
+            _rename(unpacked.signatureDefs, "inputs", index, outer)
+    for position, index in enumerate(graph.outputs):
+        if graph.tensors[index].type != wanted:
+            graph.outputs[position] = outer = _outer_tensor(graph, index, wanted)
+            graph.operators.append(_operator(unpacked, graph, index, outer))
+            _rename(unpacked.signatureDefs, "outputs", index, outer)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+
+
+def _outer_tensor(graph: Any, index: int, wanted: int) -> int:
+    """Append the tensor that the application sees; the inner one passes its name on."""
+    inner = graph.tensors[index]
+    outer = copy.deepcopy(inner)
+    inner.name += b"_quantized"
+    outer.type, outer.buffer = wanted, 0
+    if wanted == schema.TensorType.FLOAT32:
+        outer.quantization = None
+    else:
+        outer.quantization.zeroPoint = [int(outer.quantization.zeroPoint[0]) + 128]
+    graph.tensors.append(outer)
+    return len(graph.tensors) - 1
+
+
+def _operator(model: Any, graph: Any, source: int, target: int) -> Any:
+    types = graph.tensors[source].type, graph.tensors[target].type
+    dequantizes = types[1] == schema.TensorType.FLOAT32
+    code = schema.BuiltinOperator.DEQUANTIZE if dequantizes else schema.BuiltinOperator.QUANTIZE
+    version = _DEQUANTIZE_VERSION[types[0]] if dequantizes else _QUANTIZE_VERSION.get(types[1], 1)
+    operator = schema.OperatorT()
+    operator.inputs, operator.outputs = [source], [target]
+    operator.opcodeIndex = _operator_code(model, code, version)
+    return operator
+
+
+def _operator_code(model: Any, code: int, version: int) -> int:
+    for index, known in enumerate(model.operatorCodes):
+        if (known.builtinCode, known.version) == (code, version):
+            return index
+    added = schema.OperatorCodeT()
+    added.builtinCode = added.deprecatedBuiltinCode = code  # both are below 127, where the two fields agree
+    added.version = version
+    model.operatorCodes.append(added)
+    return len(model.operatorCodes) - 1
+
+
+def _rename(signatures: Any, side: Literal["inputs", "outputs"], index: int, outer: int) -> None:
+    for signature in signatures or ():
+        for tensor in getattr(signature, side):
+            if tensor.tensorIndex == index:
+                tensor.tensorIndex = outer

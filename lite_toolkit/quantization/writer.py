@@ -1,0 +1,58 @@
+"""Float `.tflite` and chosen ranges -> quantized `.tflite`, through ai-edge-quantizer."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lite_toolkit.errors import MissingExtraError, ModelError
+from lite_toolkit.quantization.ranges import Range
+from lite_toolkit.recipes import Format, Granularity
+from lite_toolkit.streams import quiet
+
+try:
+    from ai_edge_quantizer import quantizer
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "ai-edge-quantizer", "convert") from error
+
+_GRANULARITY: dict[Granularity, str] = {"channel": "CHANNELWISE", "tensor": "TENSORWISE"}
+
+
+def write(float_model: bytes, form: Format, granularity: Granularity, ranges: Mapping[str, Range]) -> bytes:
+    """The model in that format; `ranges` (tensor name -> min, max) matter to the calibrated formats only.
+
+    Raises:
+        ModelError: an operator that cannot be quantized so.
+    """
+    # It logs its own defaults and prints bars past any setting of ours.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    engine = quantizer.Quantizer(float_model, [_configuration(form, granularity)])
+    statistics = {name: _statistics(*limits) for name, limits in ranges.items()} or None
+    try:
+        with quiet():
+            result = engine.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"the model cannot be quantized to {form}: {' '.join(str(error).split())[:300]}") from error
+    return bytes(result.quantized_model)
+
+
+def _statistics(low: float, high: float) -> dict[str, Any]:
+    return {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+
+
+def _configuration(form: Format, granularity: Granularity) -> dict[str, Any]:
+    """One rule for every operator, in ai-edge-quantizer's recipe language."""
+    if form == "float16":
+        weight = {"num_bits": 16, "dtype": "FLOAT"}
+        operator = {"weight_tensor_config": weight, "compute_precision": "FLOAT", "explicit_dequantize": True}
+        return {"regex": ".*", "operation": "*", "algorithm_key": "float_casting", "op_config": operator}
+    operator = {
+        "weight_tensor_config": {"num_bits": 8, "symmetric": True, "granularity": _GRANULARITY[granularity]},
+        "compute_precision": "INTEGER",
+        "explicit_dequantize": False,
+    }
+    if form != "dynamic":
+        bits, symmetric = (8, False) if form == "int8" else (16, True)
+        operator["activation_tensor_config"] = {"num_bits": bits, "symmetric": symmetric, "granularity": "TENSORWISE"}
+    return {"regex": ".*", "operation": "*", "algorithm_key": "min_max_uniform_quantize", "op_config": operator}

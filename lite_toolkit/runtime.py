@@ -1,0 +1,143 @@
+"""The LiteRT runtime: load a model, quantize its input, dequantize its output."""
+
+import importlib
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.errors import ModelError
+from lite_toolkit.streams import quiet
+
+_RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output: its shape, dtype name and, unless it is float, scale and zero point."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+    def quantize(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """Real values in the tensor's own dtype: round(values / scale) + zero point, saturated; floats pass through."""
+        if not self.scale:
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """The real values of stored ones: (stored - zero point) * scale."""
+        real = (stored.astype(np.float32) - self.zero_point) * self.scale if self.scale else stored
+        return real.astype(np.float32)
+
+
+class Model:
+    """A loaded `.tflite` classifier with one image input and one output of scores."""
+
+    def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: the file, or its content.
+            threads: for the kernels; by default one for each processor.
+
+        Raises:
+            ModelError: no runtime is installed, or it cannot load the model, or the model is no image classifier.
+        """
+        self.interpreter = interpreter(model, threads)
+        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self.input, self.output = _info(inputs[0]), _info(outputs[0])
+        if len(self.input.shape) != 4 or self.input.shape[0] != 1 or self.input.shape[3] != 3:
+            raise ModelError(f"the input has shape {self.input.shape}: (1, height, width, 3) is needed")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return self.input.shape[1], self.input.shape[2]
+
+    @property
+    def classes(self) -> int:
+        """Number of scores."""
+        return self.output.shape[-1]
+
+    def scores(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of shape (classes,) for a normalised float32 image of shape (height, width, 3)."""
+        self.interpreter.set_tensor(self._input, self.input.quantize(image)[np.newaxis])
+        self.interpreter.invoke()
+        return self.output.dequantize(self.interpreter.get_tensor(self._output)).reshape(-1)
+
+
+def interpreter(model: Path | bytes, threads: int | None = None, *, keep_all: bool = False) -> Any:
+    """An interpreter with its tensors allocated.
+
+    Args:
+        model: the file, or its content.
+        threads: for the kernels; by default one for each processor.
+        keep_all: keep every intermediate tensor readable, for which delegates are left out.
+
+    Raises:
+        ModelError: no runtime is installed, or it cannot load the model.
+    """
+    name, runtime = _runtime()
+    options: dict[str, Any] = {"num_threads": threads or os.cpu_count() or 1}
+    if keep_all:
+        options["experimental_preserve_all_tensors"] = True
+        options["experimental_op_resolver_type"] = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    if isinstance(model, bytes):
+        options["model_content"] = model
+    elif not model.is_file():
+        raise ModelError(f"no such file: {model}")
+    else:
+        options["model_path"] = str(model)
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # keeping all tensors is meant
+            loaded = runtime.Interpreter(**options)
+            loaded.allocate_tensors()
+    except (ValueError, RuntimeError, SystemError) as error:
+        title = "the model" if isinstance(model, bytes) else str(model)
+        raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
+    return loaded
+
+
+def runtime_version() -> str:
+    """Name and version of the runtime that `interpreter` uses, such as "ai-edge-litert 2.3.0"."""
+    from importlib.metadata import version
+
+    name, _ = _runtime()
+    return f"{name} {version(name)}"
+
+
+def _runtime() -> tuple[str, Any]:
+    for name, module in _RUNTIMES.items():
+        try:
+            return name, importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+    raise ModelError(f"no LiteRT runtime is installed: pip install ai-edge-litert (or one of {', '.join(_RUNTIMES)})")
+
+
+def _info(details: dict[str, Any]) -> TensorInfo:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(side) for side in details["shape"])
+    return TensorInfo(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
