@@ -80,7 +80,7 @@ class BlockSpec:
 
     @property
     def expands(self) -> bool:
-        """Whether the block has an expand convolution; a ratio of 1 needs none, but a fused block is nothing without."""
+        """Whether it has an expand convolution: a ratio of 1 needs none, but a fused block is nothing without."""
         return self.operator == "fused" or self.expanded != self.inputs
 
 
@@ -316,7 +316,9 @@ _EDGETPU = (
 
 
 def _lite(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:
-    return ModelSpec(name, _BASELINE, width, depth, resolution, dropout, fixed_ends=True, activation="relu6", family="lite")
+    return ModelSpec(
+        name, _BASELINE, width, depth, resolution, dropout, fixed_ends=True, activation="relu6", family="lite"
+    )
 
 
 def _v1(name: str, width: float, depth: float, resolution: int, dropout: float) -> ModelSpec:

@@ -64,8 +64,8 @@ def endpoints(spec: ModelSpec) -> dict[str, str]:
     """Names of feature maps -> names of the layers that compute them.
 
     "stem"; every block ("block2a", ...), which are Hugging Face's `hidden_states` after the stem; every stage
-    ("stage1", ...), the last of its blocks; "top"; and "P1", "P2", ... as KerasCV's pyramid levels: the last map of each
-    stride 2, 4, ..., of which the coarsest is the top.
+    ("stage1", ...), the last of its blocks; "top"; and "P1", "P2", ... as KerasCV's pyramid levels: the last map of
+    each stride 2, 4, ..., of which the coarsest is the top.
     """
     maps = {"stem": "stem_activation"}
     level, latest = 1, "stem_activation"
@@ -131,9 +131,7 @@ class _Network:
             x = keras.layers.DepthwiseConv2D(kernel, depthwise_initializer=initializer, **shared)(x)
         else:
             x = keras.layers.Conv2D(filters, kernel, kernel_initializer=self.initializer(name), **shared)(x)
-        normalise = keras.layers.BatchNormalization(
-            epsilon=self.spec.epsilon, momentum=self.spec.momentum, name=norm
-        )
+        normalise = keras.layers.BatchNormalization(epsilon=self.spec.epsilon, momentum=self.spec.momentum, name=norm)
         return normalise(x)
 
     def squeeze_and_excite(self, x: Tensor, block: BlockSpec) -> Tensor:

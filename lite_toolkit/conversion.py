@@ -35,7 +35,9 @@ def from_keras(model: keras.Model, input_size: int | None = None) -> Classifier:
         ModelError: the model has several inputs or outputs, or shapes that are no image and scores.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: needs one each")
+        raise ModelError(
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: needs one each"
+        )
     height, width = _sides(model.name, tuple(model.inputs[0].shape), input_size)
     rescaling = (keras.layers.Rescaling, keras.layers.Normalization)
     return Classifier(
@@ -83,7 +85,7 @@ def to_tflite(classifier: Classifier, output_name: str) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([named.get_concrete_function()], tf.Module())
         try:
             return bytes(converter.convert())
-        except Exception as error:  # noqa: BLE001  # the converter has no base class of its own
+        except Exception as error:  # the converter has no base class of its own
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ModelError(f"TensorFlow cannot convert the model: {reason}") from error
 
@@ -100,9 +102,12 @@ def _from_saved_model(path: Path, input_size: int | None) -> Classifier:
     if spec.dtype != tf.float32:
         raise ModelError(f"{path} takes {spec.dtype.name} input: must be float32")
     height, width = _sides(str(path), tuple(spec.shape), input_size)
-    # The closure keeps `loaded` alive: its variables belong to it, not to the signature.
+
+    def function(image: Any, owner: Any = loaded) -> Any:  # noqa: ARG001  # the variables live as long as their owner
+        return serve(**{name: image})[result]
+
     return Classifier(
-        function=lambda image, _owner=loaded: serve(**{name: image})[result],
+        function=function,
         height=height,
         width=width,
         classes=_classes(str(path), tuple(scores.shape)),

@@ -14,7 +14,10 @@ InputOutput = Literal["uint8", "int8", "int16", "float32"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 # The formats that are calibrated, and the types that their input and output may have, the default first.
-IO_TYPES: dict[Format, tuple[InputOutput, ...]] = {"int8": ("uint8", "int8", "float32"), "int16x8": ("int16", "float32")}
+IO_TYPES: dict[Format, tuple[InputOutput, ...]] = {
+    "int8": ("uint8", "int8", "float32"),
+    "int16x8": ("int16", "float32"),
+}
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,16 @@ class TensorInfo:
     def quantize(self, values: NDArray[np.float32]) -> NDArray[Any]:
         """Real values in the tensor's own dtype: round(values / scale) + zero point, saturated; floats pass through."""
         if not self.scale:
-            return values.astype(self.dtype)
+            return np.asarray(values, self.dtype)
         limits = np.iinfo(self.dtype)
         steps = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        stored: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        return stored
 
     def dequantize(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """The real values of stored ones: (stored - zero point) * scale."""
-        real = (stored.astype(np.float32) - self.zero_point) * self.scale if self.scale else stored
-        return real.astype(np.float32)
+        real = stored.astype(np.float32)
+        return (real - np.float32(self.zero_point)) * np.float32(self.scale) if self.scale else real
 
 
 class Model:

@@ -27,6 +27,6 @@ class Steps:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
-    def track(self, items: Iterable[T], total: int) -> Iterable[T]:
+    def track(self, items: Iterable[T], total: int) -> Iterable[T]:  # noqa: ARG002  # for those who show it
         """The items of the running step, of which `total` are expected."""
         return items

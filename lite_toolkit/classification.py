@@ -1,0 +1,126 @@
+"""Images -> the classes that a `.tflite` sees in them."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit import manifest
+from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.images import find_images, read_image
+from lite_toolkit.preprocessing import PreprocessingSpec, google_lite
+from lite_toolkit.runtime import Model
+
+
+@dataclass(frozen=True)
+class Score:
+    """One class: its index, its label where labels are known, and its score."""
+
+    index: int
+    label: str | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best classes of one image, best first; `error` instead where the image cannot be read."""
+
+    image: Path
+    top: tuple[Score, ...]
+    error: str | None = None
+
+
+class Classifier:
+    """A model with the preprocessing and labels that belong to it.
+
+    Attributes:
+        preprocessing: what is done to each image.
+        labels: one for each class; None where nobody told.
+        note: how the preprocessing was found, where that is not certain.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        preprocessing: PreprocessingSpec | None = None,
+        labels: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load a model and find what belongs to it: arguments first, then the manifest, then the model's own input.
+
+        Raises:
+            ModelError: the model cannot be loaded, or labels or preprocessing do not fit it.
+        """
+        self.model = Model(path, threads)
+        found = manifest.read(path) or {}
+        self.preprocessing, self.note = self._preprocessing(preprocessing, found)
+        self.labels = labels if labels is not None else found.get("labels")
+        if self.labels is not None and len(self.labels) != self.model.classes:
+            raise ModelError(f"{len(self.labels)} labels for a model of {self.model.classes} classes")
+
+    def classify(self, images: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
+        """The `top` classes of each image; equal scores are in order of index."""
+        for path in images:
+            try:
+                scores = self.model.scores(self.preprocessing.apply(read_image(path)))
+            except ImageError as error:
+                yield Prediction(path, (), str(error))
+            else:
+                yield Prediction(path, self._best(scores, top))
+
+    def _best(self, scores: NDArray[np.float32], top: int) -> tuple[Score, ...]:
+        order = np.argsort(-scores, kind="stable")[:top]
+        return tuple(Score(int(i), self.labels[i] if self.labels else None, float(scores[i])) for i in order)
+
+    def _preprocessing(
+        self, given: PreprocessingSpec | None, found: Mapping[str, Any]
+    ) -> tuple[PreprocessingSpec, str | None]:
+        if given:
+            return given.with_size(self.model.size), None
+        if found:
+            spec = manifest.preprocessing(found)
+            if (spec.height, spec.width) != self.model.size:
+                raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {self.model.size}")
+            return spec, None
+        return _guess(self.model)
+
+
+def _guess(model: Model) -> tuple[PreprocessingSpec, str]:
+    """For a model without manifest: a uint8 input tells its mean and std itself; otherwise Lite's are assumed."""
+    spec, advice = google_lite(model.size), "pass --preprocessing if that is wrong"
+    if model.input.dtype == "uint8" and model.input.scale:
+        mean, std = float(model.input.zero_point), 1 / model.input.scale
+        told = dataclasses.replace(spec, mean=(mean,) * 3, std=(std,) * 3)
+        return told, f"No manifest: pixels are fed as they are, cropped as for EfficientNet-Lite; {advice}."
+    return spec, f"No manifest: EfficientNet-Lite's preprocessing is assumed; {advice}."
+
+
+def expand(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among `paths`, and all images in the folders among them."""
+    for path in paths:
+        yield from find_images(path) if path.is_dir() else [path]
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One label a line, in order of index; a trailing empty line does not count.
+
+    Raises:
+        ModelError: the file cannot be read, is not UTF-8 text or is empty.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ModelError(f"cannot read labels from {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is not a UTF-8 text file of labels") from error
+    labels = tuple(line.strip() for line in lines)
+    while labels and not labels[-1]:
+        labels = labels[:-1]
+    if not labels:
+        raise ModelError(f"{path} holds no labels: one line for each class is needed")
+    return labels

@@ -1,0 +1,323 @@
+"""The command line: parse, call one library function, print."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lite_toolkit import __version__, architectures, outputs, recipes
+from lite_toolkit.errors import ImageError, LiteToolkitError, OutputError
+from lite_toolkit.report import document
+
+if TYPE_CHECKING:
+    from lite_toolkit.pipeline import Request
+    from lite_toolkit.preprocessing import PreprocessingSpec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_ANY_SIZE = 224  # of a preset until the model's own size replaces it
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_INPUT_SIZE = click.IntRange(min=architectures.MINIMUM_INPUT_SIZE)
+
+
+class _Commands(click.Group):
+    """Turns every expected failure into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LiteToolkitError as error:
+            raise _Failure(str(error), error.exit_code) from error
+        except BrokenPipeError:
+            raise  # `lite-toolkit variants | head`: click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise _Failure(f"{where}{error.strerror or error}", OutputError.exit_code) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+class _Failure(click.ClickException):
+    """One line on standard error, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class, and reads it from here
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lite-toolkit")
+def main() -> None:
+    """EfficientNet-Lite from weights to a verified .tflite on a device."""
+
+
+def reporting(command: F) -> F:
+    """The options of every command that reports."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")(command)
+    return click.option("-o", "--report", type=_FILE, help="Save the report as JSON to this file.")(command)
+
+
+def deliver(report: Mapping[str, Any], as_json: bool, file: Path | None, show: Callable[[], None]) -> None:
+    """Save the report where asked, and print it as JSON or for people."""
+    if file:
+        outputs.write_json(file, report)
+    if as_json:
+        click.echo(outputs.to_json(report), nl=False)
+    else:
+        show()
+
+
+@main.command()
+@reporting
+def variants(as_json: bool, report: Path | None) -> None:
+    """List the variants: size, cost, published accuracy and latency, source of the weights."""
+    from lite_toolkit import tables
+
+    rows = tables.variant_rows()
+    deliver(document("variants", {"variants": rows}), as_json, report, lambda: tables.show_variants(rows))
+
+
+@main.command()
+@click.argument("variant")
+@click.option(
+    "--classes", type=click.IntRange(min=1), default=1000, show_default=True, help="Outputs of the classifier."
+)
+@click.option("--no-top", is_flag=True, help="Leave the classifier out.")
+@click.option("--input-size", type=_INPUT_SIZE, help="Side of the square input, pixels.")
+@click.option("--diagram", type=_FILE, help="Draw the network: FILE.svg or FILE.png.")
+@click.option("--force", is_flag=True, help="Replace a diagram that exists.")
+@reporting
+def describe(
+    variant: str,
+    classes: int,
+    no_top: bool,
+    input_size: int | None,
+    diagram: Path | None,
+    force: bool,
+    as_json: bool,
+    report: Path | None,
+) -> None:
+    """Show one VARIANT stage by stage, and draw it."""
+    from lite_toolkit import tables
+
+    spec = architectures.variant(variant)
+    if diagram:
+        from lite_toolkit.diagram import draw
+
+        outputs.refuse_existing([diagram], force)
+        draw(spec, diagram, input_size)
+    content = tables.description(spec, None if no_top else classes, input_size)
+    deliver(document("describe", content), as_json, report, lambda: tables.show_description(content))
+
+
+_FORMAT_HELP: dict[recipes.Format, str] = {
+    "float32": "Write the float32 model.",
+    "float16": "Write float16 weights: half the size.",
+    "dynamic": "Write int8 weights, float activations.",
+    "int8": "Write a full-integer int8 model.",
+    "int16x8": "Write int8 weights and int16 activations.",
+}
+
+
+def _formats(command: F) -> F:
+    for form, text in reversed(_FORMAT_HELP.items()):
+        command = click.option(f"--{form}", is_flag=True, help=text)(command)
+    return command
+
+
+@main.command()
+@click.option("--variant", help="Network to build: see `lite-toolkit variants`.")
+@click.option("--model", type=click.Path(path_type=Path), help="Your own .keras file or SavedModel folder instead.")
+@_formats
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet, none (random), hf:OWNER/REPO[@REVISION] or a checkpoint's path.",
+)
+@click.option(
+    "--conventions",
+    type=click.Choice(["tensorflow", "pytorch"]),
+    help="Padding and epsilon of timm weights that do not tell: tf_efficientnet_* have tensorflow's.",
+)
+@click.option("--classes", type=click.IntRange(min=1), help="Outputs of the classifier; by default the checkpoint's.")
+@click.option("--labels", type=_FILE, help="Class names, one a line, for the manifest.")
+@click.option("--input-size", type=_INPUT_SIZE, help="Side of the square input, pixels.")
+@click.option(
+    "--activation",
+    type=click.Choice(["softmax", "none"]),
+    help="Scores are probabilities (softmax, the default) or logits (none).",
+)
+@click.option(
+    "--io",
+    type=click.Choice(["uint8", "int8", "int16", "float32"]),
+    help="Type of input and output: uint8 (default), int8 or float32 for int8; int16 (default) or float32 for int16x8.",
+)
+@click.option(
+    "--calibration-data",
+    type=click.Path(path_type=Path),
+    help="Folder of images (searched recursively), .npy or .npz; by default a built-in synthetic set.",
+)
+@click.option("--calibration-samples", type=click.IntRange(min=1), help="Images used at most; by default the recipe's.")
+@click.option("--recipe", "recipe_name", metavar="NAME|FILE", help="Quantization recipe; by default the format's.")
+@click.option(
+    "--preprocessing",
+    metavar="NAME|FILE",
+    help="What the model expects, where its weights do not tell: lite, imagenet, inception, pixels or a JSON file.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="FILE.tflite for one format, or a folder for VARIANT-FORMAT.tflite; by default the current folder.",
+)
+@click.option("--keep-float", is_flag=True, help="Write the float32 model too.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@reporting
+def convert(as_json: bool, report: Path | None, **options: Any) -> None:
+    """Make .tflite files from a variant, or from a model of your own."""
+    if report and report.suffix == ".tflite":
+        raise click.UsageError(f"-o {report} saves the JSON report; --output {report} names the model")
+    from lite_toolkit import tables
+    from lite_toolkit.console import ShownSteps, warn
+
+    request = _request(**options)
+    from lite_toolkit.pipeline import convert
+
+    result = convert(request, ShownSteps())
+    for skipped in result.dataset.skipped if result.dataset else ():
+        warn(f"skipped {skipped}")
+    content = tables.conversion(result)
+    deliver(document("convert", content), as_json, report, lambda: tables.show_conversion(result))
+
+
+def _request(
+    *,
+    recipe_name: str | None,
+    calibration_samples: int | None,
+    activation: str | None,
+    labels: Path | None,
+    preprocessing: str | None,
+    **options: Any,
+) -> "Request":
+    """The pipeline's request; combinations that mean nothing are usage errors."""
+    formats = tuple(form for form in recipes.FORMATS if options.pop(form))
+    chosen = _recipes(formats, recipe_name, calibration_samples)
+    _check_usage(chosen, activation=activation, **options)
+    if options["variant"] is not None:
+        architectures.variant(options["variant"])
+    from lite_toolkit.classification import read_labels
+    from lite_toolkit.pipeline import Request
+
+    return Request(
+        recipes=chosen,
+        activation="softmax" if activation is None else activation,  # type: ignore[arg-type]  # click checked it
+        labels=read_labels(labels) if labels else None,
+        preprocessing=_preprocessing(preprocessing),
+        **options,
+    )
+
+
+def _recipes(formats: tuple[recipes.Format, ...], name: str | None, samples: int | None) -> tuple[recipes.Recipe, ...]:
+    """One recipe for each format: the named one for its own format, the default for the others."""
+    named = recipes.load(name) if name else None
+    if named and formats and named.format not in formats:
+        raise click.UsageError(f"recipe {name} makes {named.format}: pass --{named.format}, or leave the format out")
+    formats = formats or ((named.format,) if named else ())
+    if not formats:
+        raise click.UsageError(f"choose a format: {', '.join(f'--{form}' for form in recipes.FORMATS)}")
+    chosen = [named if named and named.format == form else recipes.default(form) for form in formats]
+    return tuple(dataclasses.replace(recipe, samples=samples or recipe.samples) for recipe in chosen)
+
+
+def _check_usage(
+    chosen: tuple[recipes.Recipe, ...],
+    *,
+    variant: str | None,
+    model: Path | None,
+    io: str | None,
+    output: Path | None,
+    activation: str | None,
+    **options: Any,
+) -> None:
+    if (variant is None) == (model is None):
+        raise click.UsageError("pass either --variant or --model")
+    if model:
+        of_variants = {
+            "--activation": activation,
+            "--classes": options["classes"],
+            "--conventions": options["conventions"],
+        }
+        for option in (name for name, value in of_variants.items() if value is not None):
+            raise click.UsageError(f"{option} belongs to --variant: a model of your own has its own")
+    if output and output.suffix == ".tflite" and len(chosen) > 1:
+        raise click.UsageError(f"--output {output} is one file, but {len(chosen)} formats are asked for: name a folder")
+    for recipe in chosen if io else ():
+        if io not in recipes.IO_TYPES.get(recipe.format, ()):
+            allowed = ", ".join(recipes.IO_TYPES.get(recipe.format, ())) or "no choice"
+            raise click.UsageError(f"--io {io} does not go with {recipe.format}, which has {allowed}")
+
+
+def _preprocessing(name: str | None) -> "PreprocessingSpec | None":
+    """A preset, at a size that the model will set, or a JSON file."""
+    from lite_toolkit.preprocessing import PRESETS, load
+
+    if name is None:
+        return None
+    return PRESETS[name](_ANY_SIZE) if name in PRESETS else load(Path(name))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@reporting
+def inspect(model: Path, as_json: bool, report: Path | None) -> None:
+    """Show what a .tflite MODEL holds: types, operators, sizes, float operators left."""
+    from lite_toolkit import tables
+    from lite_toolkit.inspection import inspect as look
+
+    found = look(model)
+    deliver(found.to_json(), as_json, report, lambda: tables.show_inspection(found))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--labels", type=_FILE, help="Class names, one a line; by default the manifest's.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown of each image.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of the kernels; by default one for each processor.")
+@click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
+@reporting
+def classify(
+    model: Path,
+    images: tuple[Path, ...],
+    labels: Path | None,
+    top: int,
+    threads: int | None,
+    preprocessing: str | None,
+    as_json: bool,
+    report: Path | None,
+) -> None:
+    """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
+    from lite_toolkit import tables
+    from lite_toolkit.classification import Classifier, expand, read_labels
+    from lite_toolkit.console import warn
+
+    classifier = Classifier(
+        model,
+        preprocessing=_preprocessing(preprocessing),
+        labels=read_labels(labels) if labels else None,
+        threads=threads,
+    )
+    if classifier.note:
+        warn(classifier.note)
+    predictions = list(classifier.classify(expand(images), top))
+    content = {"model": model.name, "predictions": tables.predictions(predictions)}
+    deliver(document("classify", content), as_json, report, lambda: tables.show_predictions(predictions))
+    unread = [prediction for prediction in predictions if prediction.error]
+    for prediction in unread:
+        warn(str(prediction.error))
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(predictions)} images could not be read")

@@ -1,0 +1,85 @@
+"""What people see: tables on standard output, progress on standard error, neither in anybody's pipe."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lite_toolkit.steps import Steps
+
+T = TypeVar("T")
+
+# Wide enough for any of our tables where the output is a file or a pipe.
+_PIPE_WIDTH = 200
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; columns of numbers are right-aligned by a leading ">" in their name."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # never markup: names come from files of others
+    _console().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Names and values in two columns."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(value))
+    _console().print(table)
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+
+
+class ShownSteps(Steps):
+    """Steps with a spinner or bar while standard error is a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        # A stream of its own: `streams.quiet` redirects the process's standard error while native code runs.
+        stream = os.fdopen(os.dup(2), "w")
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(file=stream),
+            transient=True,
+            disable=not stream.isatty(),
+        )
+        self._name = ""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the block and show its name."""
+        self._name = name
+        with super().step(name), self._progress:
+            task = self._progress.add_task(name, total=None)
+            try:
+                yield
+            finally:
+                self._progress.remove_task(task)
+
+    def track(self, items: Iterable[T], total: int) -> Iterable[T]:
+        """The items, counted by a bar."""
+        return self._progress.track(items, total=total, description=self._name)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)

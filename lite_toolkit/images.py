@@ -1,0 +1,114 @@
+"""Image files: finding them in a folder, and reading any of them as 8-bit RGB."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lite_toolkit.errors import ImageError
+
+MAXIMUM_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
+
+# EPS and WMF run an interpreter on the file; the others are stubs without a decoder.
+_REFUSED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def extensions() -> list[str]:
+    """The file extensions, in lower case with their dot, that this Pillow reads as images."""
+    return sorted(extension for extension, name in Image.registered_extensions().items() if name in _formats())
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every image file in `folder` and below, by extension, in any case; hidden files and folders are left out.
+
+    The order is that of the relative POSIX paths, the same on every platform. Symbolic links are followed, each folder
+    once.
+
+    Raises:
+        ImageError: `folder` is not a folder, cannot be listed, or holds no image.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: {'must be a folder of images' if folder.exists() else 'no such folder'}")
+    allowed = set(extensions())
+    found = [path for path in _walk(folder) if path.suffix.lower() in allowed and path.is_file()]
+    if not found:
+        raise ImageError(f"{folder}: no image in this folder: must hold files ending in {', '.join(extensions())}")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def read_image(path: Path) -> Image.Image:
+    """The image in a file as 8-bit RGB, upright as its EXIF orientation says.
+
+    Alpha is dropped, not blended, as training pipelines do. Of 16-bit samples the high byte is kept. Of an animation
+    the first frame is read.
+
+    Raises:
+        ImageError: the file is missing, not an image, damaged, larger than `MAXIMUM_PIXELS`, or has samples without a
+            known range (32-bit integers or floats).
+    """
+    if not path.is_file():
+        raise ImageError(f"{path}: {'must be an image file' if path.exists() else 'no such file'}")
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            return _decode(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not an image that Pillow reads") from error
+    except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError and more on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: cannot read this image: {reason}") from error
+
+
+def _decode(image: Image.Image) -> Image.Image:
+    if image.width * image.height > MAXIMUM_PIXELS:
+        raise ImageError(f"{image.width}x{image.height} pixels: at most {MAXIMUM_PIXELS:,} are allowed")
+    image.load()
+    # Pillow turns TIFF upright itself while loading, and versions before 10.1 leave the tag there.
+    orientation = 1 if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG, 1)
+    turn = _ORIENTATIONS.get(orientation)
+    rgb = _to_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    # Pillow before 11 opens 16-bit grey PNG in mode "I"; the modes of PGM with more than 8 bits still are "I".
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # Pillow's own conversion clips to 255 instead of scaling.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError(f"samples of mode {image.mode!r} have no known range: must be 8 or 16 bits")
+    # Without it the conversion drops a palette's alpha all the same, and warns.
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Every file below `folder` that is not hidden; a folder that links lead back to is entered once."""
+    files: list[Path] = []
+    entered: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in entered else []
+        if real not in entered:
+            files += [Path(parent, name) for name in names if not name.startswith(".")]
+        entered.add(real)
+    return files
+
+
+def _refuse(error: OSError) -> None:
+    raise ImageError(f"{error.filename}: cannot list this folder: {error.strerror}") from error
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.OPEN if name not in _REFUSED_FORMATS]

