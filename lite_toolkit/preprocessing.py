@@ -72,7 +72,7 @@ class PreprocessingSpec:
         """The cropped and resized pixels that a uint8 client feeds, (height, width, 3) in `channel_order`.
 
         Raises:
-            ImageError: the image is not in mode RGB, or is so narrow that resized with its aspect it is huge.
+            ImageError: the image is not in mode RGB, or is so narrow that resizing it needs too much memory.
         """
         if image.mode != "RGB":
             raise ImageError(f"an image of mode {image.mode!r}: must be RGB, as images.read_image returns")
@@ -145,7 +145,8 @@ class PreprocessingSpec:
         fields = [field.name for field in dataclasses.fields(cls)]
         for problem, keys in (("unknown", set(document) - set(fields)), ("missing", set(fields) - set(document))):
             if keys:
-                raise ModelError(f"preprocessing: {problem} {', '.join(sorted(keys))}: must hold {', '.join(fields)}")
+                named = ", ".join(map(repr, sorted(keys)))
+                raise ModelError(f"preprocessing: {problem} {named}: must hold {', '.join(fields)}")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in document.items()}
         return cls(**values)
 
@@ -173,10 +174,10 @@ class PreprocessingSpec:
 
     @classmethod
     def from_huggingface(cls, config: Mapping[str, Any]) -> Self:
-        """What transformers' EfficientNetImageProcessor does under a preprocessor_config.json; rescaling, normalisation
-        and the second division by std (`include_top`) become one mean and std.
+        """What transformers' EfficientNetImageProcessor does with a preprocessor_config.json.
 
-        Where the margin of a centre crop is 3 modulo 4 pixels, this crop lies one pixel further down or right.
+        Rescaling, normalisation and the second division by std (`include_top`) become one mean and std. Where the
+        margin of a centre crop is 3 modulo 4 pixels, this crop lies one pixel further down or right.
 
         Raises:
             ModelError: a value is wrong, the processor is another one, or the image is not resized or is padded.
@@ -208,12 +209,12 @@ class PreprocessingSpec:
         return self._resize(image, (self.width, self.height))
 
     def _resize(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        if math.prod(size) > MAXIMUM_RESIZED_PIXELS:
+        if size[0] * max(size[1], image.height) > MAXIMUM_RESIZED_PIXELS:
             raise ImageError(
-                f"an image of {image.width}x{image.height} pixels would be resized to {size[0]}x{size[1]}: "
-                f"at most {MAXIMUM_RESIZED_PIXELS:,} pixels are allowed"
+                f"an image of {image.width}x{image.height} pixels is too narrow to be resized to {size[0]}x{size[1]}: "
+                f"at most {MAXIMUM_RESIZED_PIXELS:,} pixels are allowed on the way"
             )
-        # One axis at a time: Pillow 13 takes the cheaper axis first, and clips between, which moves pixels by some levels.
+        # Width first, as Pillow did until 12: 13 begins with the cheaper axis, which moves pixels by a few levels.
         kernel = Image.Resampling[self.interpolation.upper()]
         return image.resize((size[0], image.height), kernel).resize(size, kernel)
 

@@ -69,8 +69,8 @@ class RepresentativeDataset:
         description: such as "128 photographs in DIR" or "128 synthetic images".
         calibration: what ranges are observed on.
         held_out: every fifth image, chosen by the seed, for judging the result; none of fewer than 20 images.
-        digests: file name -> sha256 in hex; of synthetic images, of all their pixels.
-        skipped: one message for each file that could not be read.
+        digests: file name -> sha256 in hex; of synthetic images, of their RGB bytes in order.
+        skipped: one message for each file that could not be read, its name within the folder first.
     """
 
     description: str
@@ -102,8 +102,8 @@ def load_representative(
     Args:
         source: None for synthetic images; a folder of images, searched recursively; or a `.npy` or `.npz` file. An
             array is uint8 (n, height, width, 3) RGB images, preprocessed unless they have the input's size already, or
-            float32 (n, height, width, 3) of the input's size, which are taken as preprocessed. An `.npz` holds one
-            array, or one named "images".
+            float32 (n, height, width, 3) of the input's size and in the range of preprocessed images, taken as such.
+            An `.npz` holds one array, or one named "images". Only the chosen images are held in memory.
         spec: the preprocessing.
         samples: at least 1.
         seed: at least 0.
@@ -128,10 +128,11 @@ def load_representative(
 def _synthetic(spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
     images = synthetic_images(samples, seed, (spec.height, spec.width))
     pixels = np.empty((samples, spec.height, spec.width, 3), np.uint8)
+    digest = hashlib.sha256()
     for index, image in enumerate(track(images, samples)):
         pixels[index] = spec.order_channels(image)
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return _split(f"{samples} synthetic images", spec, pixels, seed, {"synthetic images": digest})
+        digest.update(image.tobytes())
+    return _split(f"{samples} synthetic images", spec, pixels, seed, {"synthetic images": digest.hexdigest()})
 
 
 def _from_folder(folder: Path, spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
@@ -144,12 +145,12 @@ def _from_folder(folder: Path, spec: PreprocessingSpec, samples: int, seed: int,
         prepared = threads.map(partial(_prepare, spec), paths)
         for path, result in zip(paths, track(prepared, len(paths)), strict=True):
             if isinstance(result, str):
-                skipped.append(result)
+                skipped.append(f"{path.relative_to(folder).as_posix()}: {result}")
                 continue
             pixels[len(digests)], digests[path.relative_to(folder).as_posix()] = result
     if not digests:
         raise ImageError(f"{folder}: none of {len(paths)} images can be read; the first: {skipped[0]}")
-    description = f"{len(digests)} photographs in {folder}"
+    description = f"{len(digests)} photographs in {folder.resolve().name}"
     return _split(description, spec, pixels[: len(digests)], seed, digests, tuple(skipped))
 
 
@@ -158,7 +159,7 @@ def _prepare(spec: PreprocessingSpec, path: Path) -> tuple[NDArray[np.uint8], st
     try:
         return spec.pixels(read_image(path)), _digest(path)
     except ImageError as error:
-        return f"{path}: {str(error).removeprefix(f'{path}: ')}"
+        return str(error).removeprefix(f"{path}: ")
 
 
 def _from_arrays(path: Path, spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
@@ -175,9 +176,12 @@ def _from_arrays(path: Path, spec: PreprocessingSpec, samples: int, seed: int, t
                     raise ImageError(f"ends within image {index} of {total}")
                 stored[position] = _prepare_array(np.frombuffer(content, dtype).reshape(image_shape), spec, index)
         digests = {path.name: _digest(path)}
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
     except Exception as error:  # numpy's and zipfile's readers raise a dozen types on damaged files
-        raise ImageError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
-    return _split(f"{len(stored)} images of {path}", spec, stored, seed, digests)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: cannot read this array: {reason}") from error
+    return _split(f"{len(stored)} images of {path.name}", spec, stored, seed, digests)
 
 
 @contextmanager
@@ -204,13 +208,12 @@ def _read_header(stream: IO[bytes], spec: PreprocessingSpec) -> tuple[tuple[int,
     if version not in readers:
         raise ImageError(f"version {version} of the format: must be 1.0 or 2.0")
     shape, fortran_order, dtype = readers[version](stream)
-    sizes = {np.dtype(np.uint8): shape[1:3], np.dtype(np.float32): (spec.height, spec.width)}
-    well_formed = len(shape) == 4 and min(shape) >= 1 and shape[0] <= MAXIMUM_ARRAY_IMAGES
-    small = math.prod(shape[1:3]) <= MAXIMUM_PIXELS
-    if not (well_formed and small and dtype in sizes and shape[1:] == (*sizes[dtype], 3)) or fortran_order:
+    images = len(shape) == 4 and shape[3] == 3 and min(shape) >= 1 and shape[0] <= MAXIMUM_ARRAY_IMAGES
+    typed = dtype == np.uint8 or (dtype == np.float32 and shape[1:3] == (spec.height, spec.width))
+    if not (images and typed) or math.prod(shape[1:3]) > MAXIMUM_PIXELS or fortran_order:
         raise ImageError(
             f"{dtype} array of shape {shape}{' in Fortran order' if fortran_order else ''}: must be C-ordered uint8 "
-            f"(n, height, width, 3) or float32 (n, {spec.height}, {spec.width}, 3), of at most {MAXIMUM_ARRAY_IMAGES:,} images"
+            f"(n, height, width, 3) or float32 (n, {spec.height}, {spec.width}, 3), n at most {MAXIMUM_ARRAY_IMAGES:,}"
         )
     return shape, dtype
 

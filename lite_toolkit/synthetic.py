@@ -184,7 +184,7 @@ def _expose(canvas: Integers, draw: _Draw) -> NDArray[np.uint8]:
     mean = int(canvas.sum(dtype=np.int64)) // canvas.size
     contrast, brightness = draw.between(80, 400), draw.between(60, 195)
     if draw.one_in(8):
-        brightness = 20 if draw.one_in(2) else 235
+        brightness = 5 if draw.one_in(2) else 250
     tint = np.array([draw.around(24) for _ in range(3)], np.int32)
     grain = draw.noise(canvas.shape) * draw.between(0, 8) >> 7
     exposed = ((canvas - mean) * contrast >> 8) + grain + (brightness + tint)
