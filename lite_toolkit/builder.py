@@ -94,7 +94,7 @@ def features(model: keras.Model, spec: ModelSpec, names: Sequence[str]) -> keras
         if layers.get(name) not in present:
             known = [key for key, layer in layers.items() if layer in present]
             raise LiteToolkitError(f"no feature map {name!r} in {spec.name}: choose from {', '.join(known)}")
-    return keras.Model(model.inputs, {name: model.get_layer(layers[name]).output for name in names})
+    return keras.Model(model.input, {name: model.get_layer(layers[name]).output for name in names})
 
 
 class _Network:

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +106,7 @@ def interpreter(model: Path | bytes, threads: int | None = None, *, keep_all: bo
     else:
         options["model_path"] = str(model)
     try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # keeping all tensors is meant
+        with quiet():
             loaded = runtime.Interpreter(**options)
             loaded.allocate_tensors()
     except (ValueError, RuntimeError, SystemError) as error:

@@ -11,9 +11,7 @@ from lite_toolkit import runtime
 Range = tuple[float, float]
 
 
-def observe(
-    float_model: bytes, images: Iterable[NDArray[np.float32]], input_range: Range
-) -> Mapping[str, Range]:
+def observe(float_model: bytes, images: Iterable[NDArray[np.float32]], input_range: Range) -> Mapping[str, Range]:
     """Smallest and largest value that each activation takes.
 
     Args:

@@ -1,0 +1,50 @@
+"""Recipes: by name, by file, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from lite_toolkit import recipes
+from lite_toolkit.errors import RecipeError
+
+
+def test_every_recipe_in_the_folder_loads() -> None:
+    assert {"int8", "int8-minmax", "int8-per-tensor", "int16x8", "dynamic", "float16"} <= set(recipes.names())
+    for name in recipes.names():
+        assert recipes.load(name).name == name
+
+
+def test_each_format_has_a_default_of_its_name() -> None:
+    assert [recipes.default(form).format for form in recipes.FORMATS] == list(recipes.FORMATS)
+
+
+def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('format = "int8"\ngranularity = "tensor"\nsamples = 7\n')
+    assert recipes.load(str(path)) == recipes.Recipe("mine", "int8", "tensor", samples=7, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('format = "int4"', "format 'int4': choose from float32, float16, dynamic, int8, int16x8"),
+        ('format = "int8"\nsample = 3', "unknown key 'sample': choose from format, granularity, samples, seed"),
+        ('format = "int8"\nsamples = 0', "samples 0: must be a whole number of at least 1"),
+        ('format = "int8"\nsamples = true', "samples True"),
+        ('format = "int8"\nseed = 1.5', "seed 1.5"),
+        ('format = ["int8"]', "format"),
+        ("samples = 3", "'format' is missing"),
+        ("format int8", "is not a TOML file"),
+    ],
+)
+def test_what_a_recipe_may_not_say(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        recipes.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["int9", "../int8", "missing.toml"])
+def test_an_unknown_recipe_is_refused(name: str) -> None:
+    with pytest.raises(RecipeError, match=name):
+        recipes.load(name)
