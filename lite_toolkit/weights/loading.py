@@ -1,0 +1,150 @@
+"""`--weights` -> a built network with those weights, and what they expect of their input."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lite_toolkit.architectures import ModelSpec
+from lite_toolkit.errors import WeightsError
+from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.weights import checkpoints, layouts, sources
+from lite_toolkit.weights.checkpoints import Checkpoint
+from lite_toolkit.weights.sources import CONVENTIONS, HUB_PREFIX, IMAGENET, Conventions, Source
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Everything that comes with a choice of weights.
+
+    Attributes:
+        name: the source, for people and manifests.
+        sha256: of the checkpoint; None for seeded weights.
+        layout: whose tensor names the checkpoint has; None for seeded weights.
+        variables: canonical name -> float32 array; empty for seeded weights.
+        classes: of the checkpoint's classifier; None without one.
+        spec: the network as the weights need it: their padding and epsilon.
+        preprocessing: what they expect of the input, which it gives the size of.
+    """
+
+    name: str
+    sha256: str | None
+    layout: str | None
+    variables: Mapping[str, Any]
+    classes: int | None
+    spec: ModelSpec
+    preprocessing: PreprocessingSpec
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A Keras model with `weights`; `fresh_head` says whether its classifier was started anew."""
+
+    model: Any
+    weights: Weights
+    classes: int
+    fresh_head: bool
+
+
+def read_weights(
+    spec: ModelSpec, argument: str = "imagenet", conventions: str | None = None, input_size: int | None = None
+) -> Weights:
+    """Find, verify, read and match weights for `spec`; TensorFlow is needed for TensorFlow checkpoints only.
+
+    Args:
+        spec: the network.
+        argument: "imagenet", "none", "hf:OWNER/REPO[@REVISION]" or a path.
+        conventions: a key of `CONVENTIONS`, for checkpoints that do not tell.
+        input_size: side of the square input in pixels; the network's resolution by default.
+
+    Raises:
+        WeightsError: the weights cannot be had, read, verified or matched, or do not tell their conventions.
+        MissingExtraError: a package that holds or reads them is not installed.
+    """
+    size = input_size or spec.resolution
+    if argument == "none":
+        return Weights("none (random)", None, None, {}, None, spec, default_preprocessing(spec, size))
+    source, checkpoint = _open(spec, argument)
+    matched = layouts.match(checkpoint, spec)
+    chosen = _conventions(source, matched.layout, conventions)
+    return Weights(
+        name=source.name,
+        sha256=source.sha256,
+        layout=matched.layout,
+        variables=matched.variables,
+        classes=matched.classes,
+        spec=dataclasses.replace(spec, padding=chosen.padding, epsilon=chosen.epsilon),
+        preprocessing=(
+            source.preprocessing.with_size(size) if source.preprocessing else default_preprocessing(spec, size, chosen)
+        ),
+    )
+
+
+def load_model(
+    weights: Weights,
+    *,
+    classes: int | None = None,
+    activation: Literal["softmax", "none"] = "softmax",
+    seed: int = 0,
+) -> LoadedModel:
+    """Build the network and give it the weights.
+
+    Args:
+        weights: from `read_weights`.
+        classes: outputs of the classifier, by default the checkpoint's, or 1000 where it has none; another number keeps
+            the backbone and starts a fresh, seeded classifier.
+        activation, seed: as in `builder.build`.
+    """
+    from lite_toolkit.builder import build
+
+    classes = classes or weights.classes or 1000
+    shape = (weights.preprocessing.height, weights.preprocessing.width, 3)
+    model = build(weights.spec, classes=classes, activation=activation, input_shape=shape, seed=seed)
+    fresh_head = classes != weights.classes
+    for layer in model.layers:
+        if fresh_head and layer.name == "predictions":
+            continue
+        for variable in layer.weights if weights.variables else ():
+            variable.assign(weights.variables[f"{layer.name}/{variable.name}"])
+    return LoadedModel(model, weights, classes, fresh_head)
+
+
+def default_preprocessing(
+    spec: ModelSpec, size: int, conventions: Conventions = CONVENTIONS["tensorflow"]
+) -> PreprocessingSpec:
+    """What the family's original weights expect: Google's for TensorFlow's conventions, timm's for PyTorch's.
+
+    Google's V1 checkpoints are normalised by ImageNet's statistics (efficientnet's `preprocessing.py` and
+    `efficientnet_builder.py`: MEAN_RGB, STDDEV_RGB), Lite and EdgeTPU by 127 and 128; all are cropped alike.
+    """
+    imagenet, google = PRESETS["imagenet"](size), PRESETS["lite"](size)
+    if conventions == CONVENTIONS["pytorch"]:
+        return imagenet
+    return dataclasses.replace(google, mean=imagenet.mean, std=imagenet.std) if spec.family == "v1" else google
+
+
+def _open(spec: ModelSpec, argument: str) -> tuple[Source, Checkpoint]:
+    if argument == "imagenet":
+        if spec.name not in IMAGENET:
+            raise WeightsError(f"no ImageNet weights are known for {spec.name!r}: pass --weights none or a path")
+        source = IMAGENET[spec.name].find()
+    elif argument.startswith(HUB_PREFIX):
+        source = sources.repository(argument.removeprefix(HUB_PREFIX)).find()
+    else:
+        checkpoint = checkpoints.read(Path(argument))
+        return sources.local(checkpoint.path), checkpoint
+    return source, checkpoints.read(source.path)
+
+
+def _conventions(source: Source, layout: str, asked: str | None) -> Conventions:
+    """What the configuration says, else the layout's only possibility, else the user's word; never a guess."""
+    known = source.conventions or (None if layout == "timm" else CONVENTIONS["tensorflow"])
+    if known is None and asked is None:
+        raise WeightsError(
+            f"{source.name} has timm's tensor names, which do not tell how it pads: put the model's config.json beside "
+            "it, or pass --conventions tensorflow (tf_efficientnet_*) or pytorch (efficientnet_*)"
+        )
+    if known and asked and CONVENTIONS[asked] != known:
+        raise WeightsError(f"{source.name} is made with {known}, which --conventions {asked} contradicts")
+    return known or CONVENTIONS[str(asked)]

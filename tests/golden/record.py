@@ -1,0 +1,152 @@
+"""Records what the original models answer, once; the tests read the recordings and never need torch.
+
+    python tests/golden/record.py
+
+Needs torch (CPU), timm and transformers; written with torch 2.13, timm 1.0.31 and transformers 5.23. It makes
+
+- models.json: per model the gain of its filling and the names and shapes of its state dict;
+- <model>_<size>.npy: its 1000 logits, float32 from a forward pass in float64, for `fill.image(size)` and weights
+  `fill.tensor(name, shape, gain)`;
+- tensors_zip.pth, tensors_legacy.pth, tensors_protocol4.pth: one state dict in torch's file formats, with views, shared
+  storage and every dtype, and tensors.npz with the same values;
+- training.pth: a checkpoint as timm's CheckpointSaver writes it.
+"""
+
+import argparse
+import json
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import fill
+import numpy as np
+import torch
+
+FOLDER = fill.FOLDER
+SIZES = {"efficientnet_lite0": (96, 99)}  # 99 is odd for the stem, even for the next stride (50) and odd for the rest
+GAINS = {  # so that neither the activations explode nor the logits forget the input; `record_model` prints both
+    "efficientnet_lite0": 1.2,
+    "tf_efficientnet_lite0": 1.2,
+    "efficientnet_b0": 1.25,
+    "tf_efficientnet_b0": 1.25,
+    "efficientnet_es": 1.05,
+    "tf_efficientnet_es": 1.05,
+    "huggingface_b0": 1.25,
+}
+
+
+def stub_torchvision() -> None:
+    """timm imports torchvision, which has no CPU wheel for every torch; none of its code runs here."""
+
+    class Member(type):
+        def __getattr__(cls, name: str) -> str:
+            return name
+
+    class Stub(ModuleType):
+        __path__ = ()
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return sys.modules.get(f"{self.__name__}.{name}") or Member(name, (), {})
+
+    modules = ("", ".ops", ".ops.misc", ".models", ".transforms", ".transforms.functional", ".datasets")
+    for name in (f"torchvision{module}" for module in modules):
+        sys.modules[name] = Stub(name)
+        sys.modules[name].__spec__ = ModuleSpec(name, None)  # transformers looks for it
+
+
+def original(name: str) -> torch.nn.Module:
+    """The network as its owner builds it."""
+    import timm
+    from transformers import EfficientNetConfig, EfficientNetForImageClassification
+
+    if name != "huggingface_b0":
+        return timm.create_model(name)
+    config = EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, num_labels=1000)
+    return EfficientNetForImageClassification(config)
+
+
+def logits(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        answer = model(torch.from_numpy(image).permute(0, 3, 1, 2).double())
+    return getattr(answer, "logits", answer)[0].numpy().astype(np.float32)
+
+
+def record_model(name: str) -> dict[str, object]:
+    """Write the logits of one model; print how they and its maps spread, and what mirroring the input changes."""
+    model, gain = original(name), GAINS[name]
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    model.load_state_dict({key: torch.from_numpy(fill.tensor(key, shape, gain)) for key, shape in shapes.items()})
+    model.eval().double()
+    spreads: list[float] = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda _module, _inputs, output: spreads.append(output.std().item()))
+    for size in SIZES.get(name, (96,)):
+        image = fill.image(size)
+        answer = logits(model, image)
+        np.save(FOLDER / f"{name}_{size}.npy", answer)
+        change = np.abs(answer - logits(model, image[:, ::-1].copy())).max()
+        sys.stdout.write(
+            f"{name} {size}: logits {answer.std():.2f}, maps {min(spreads):.2f} to {max(spreads):.2f}, "
+            f"mirrored {change:.2f}\n"
+        )
+    return {"gain": gain, "tensors": shapes}
+
+
+def record_files() -> None:
+    """Write one state dict in every file format of torch, and what it holds."""
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6) / 8
+    dtypes = {
+        "half": torch.float16,
+        "bfloat16": torch.bfloat16,
+        "double": torch.float64,
+        "long": torch.int64,
+        "int": torch.int32,
+        "short": torch.int16,
+        "char": torch.int8,
+        "byte": torch.uint8,
+        "bool": torch.bool,
+    }
+    state = {name: (torch.arange(5) - (name not in ("byte", "bool")) * 2).to(dtype) for name, dtype in dtypes.items()}
+    state |= {"float": base, "transposed": base.T, "sliced": base[1:3, ::2], "shared": base[2]}
+    state |= {"parameter": torch.nn.Parameter(base[:2] * 3), "scalar": torch.tensor(7.5), "empty": torch.zeros(0, 3)}
+    torch.save(state, FOLDER / "tensors_zip.pth")
+    torch.save(state, FOLDER / "tensors_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(state, FOLDER / "tensors_protocol4.pth", pickle_protocol=4)
+    values = {name: tensor.detach() for name, tensor in state.items()}
+    values["bfloat16"] = values["bfloat16"].float()
+    np.savez_compressed(FOLDER / "tensors.npz", **{name: tensor.numpy() for name, tensor in values.items()})
+
+
+def record_training() -> None:
+    """Write what timm's train.py leaves after an epoch, with averaged weights that differ from the raw ones."""
+    from timm.utils import CheckpointSaver, ModelEmaV2
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
+    average = ModelEmaV2(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.ones(1, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    for index, values in enumerate(model.state_dict().values()):
+        values.fill_(index)
+    for index, values in enumerate(average.module.state_dict().values()):
+        values.fill_(10 + index)
+    arguments = argparse.Namespace(model="efficientnet_lite0", lr=0.1, mean=None, betas=(0.9, 0.99), ema=True)
+    saver = CheckpointSaver(model, optimizer, arguments, average, checkpoint_dir=str(FOLDER), recovery_dir=str(FOLDER))
+    saver._save(str(FOLDER / "training.pth"), epoch=3, metric=71.5)
+
+
+def main() -> None:
+    record_files()
+    stub_torchvision()
+    record_training()
+    models = {name: record_model(name) for name in GAINS}
+    lines = ",\n".join(f'"{name}": {json.dumps(model)}' for name, model in models.items())
+    (FOLDER / "models.json").write_text(f"{{\n{lines}\n}}\n")
+
+
+if __name__ == "__main__":
+    main()
