@@ -1,4 +1,4 @@
-"""What each format costs: top-1, agreement with float32 and SQNR of this toolkit's files and of TensorFlow's own int8.
+"""What each format costs, of this toolkit's files and of TensorFlow's own int8.
 
     python benchmarks/quantization.py --calibration DIR --validation DIR --classes classes.tsv [--variants lite0,lite2]
 
