@@ -1,7 +1,9 @@
 """The command line: parse, call one library function, print."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,30 +57,47 @@ def main() -> None:
     """EfficientNet-Lite from weights to a verified .tflite on a device."""
 
 
-def reporting(command: F) -> F:
-    """The options of every command that reports."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")(command)
-    return click.option("-o", "--report", type=_FILE, help="Save the report as JSON to this file.")(command)
+@dataclass(frozen=True)
+class Delivery:
+    """Where a command's report goes: standard output, as text or JSON, and a file."""
+
+    as_json: bool
+    file: Path | None
+    force: bool
+
+    def send(self, report: Mapping[str, Any], show: Callable[[], None]) -> None:
+        """Save the report where asked, and print it as JSON or for people."""
+        if self.file:
+            outputs.write_json(self.file, report)
+        if self.as_json:
+            click.echo(outputs.to_json(report), nl=False)
+        else:
+            show()
 
 
-def deliver(report: Mapping[str, Any], as_json: bool, file: Path | None, show: Callable[[], None]) -> None:
-    """Save the report where asked, and print it as JSON or for people."""
-    if file:
-        outputs.write_json(file, report)
-    if as_json:
-        click.echo(outputs.to_json(report), nl=False)
-    else:
-        show()
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that reports; the command gets them as `delivery`."""
+
+    @click.option("-o", "--report", type=_FILE, help="Save the report as JSON to this file.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+    @click.option("--force", is_flag=True, help="Replace files that exist.")
+    @functools.wraps(command)
+    def with_delivery(*, as_json: bool, report: Path | None, force: bool, **options: Any) -> None:
+        if report:
+            outputs.require_free([report], force)
+        command(delivery=Delivery(as_json, report, force), **options)
+
+    return with_delivery
 
 
 @main.command()
 @reporting
-def variants(as_json: bool, report: Path | None) -> None:
+def variants(delivery: Delivery) -> None:
     """List the variants: size, cost, published accuracy and latency, source of the weights."""
     from lite_toolkit import tables
 
     rows = tables.variant_rows()
-    deliver(document("variants", {"variants": rows}), as_json, report, lambda: tables.show_variants(rows))
+    delivery.send(document("variants", {"variants": rows}), lambda: tables.show_variants(rows))
 
 
 @main.command()
@@ -89,7 +108,6 @@ def variants(as_json: bool, report: Path | None) -> None:
 @click.option("--no-top", is_flag=True, help="Leave the classifier out.")
 @click.option("--input-size", type=_INPUT_SIZE, help="Side of the square input, pixels.")
 @click.option("--diagram", type=_FILE, help="Draw the network: FILE.svg or FILE.png.")
-@click.option("--force", is_flag=True, help="Replace a diagram that exists.")
 @reporting
 def describe(
     variant: str,
@@ -97,9 +115,7 @@ def describe(
     no_top: bool,
     input_size: int | None,
     diagram: Path | None,
-    force: bool,
-    as_json: bool,
-    report: Path | None,
+    delivery: Delivery,
 ) -> None:
     """Show one VARIANT stage by stage, and draw it."""
     from lite_toolkit import tables
@@ -108,10 +124,10 @@ def describe(
     if diagram:
         from lite_toolkit.diagram import draw
 
-        outputs.refuse_existing([diagram], force)
+        outputs.require_free([diagram], delivery.force)
         draw(spec, diagram, input_size)
     content = tables.description(spec, None if no_top else classes, input_size)
-    deliver(document("describe", content), as_json, report, lambda: tables.show_description(content))
+    delivery.send(document("describe", content), lambda: tables.show_description(content))
 
 
 _FORMAT_HELP: dict[recipes.Format, str] = {
@@ -175,23 +191,22 @@ def _formats(command: F) -> F:
     help="FILE.tflite for one format, or a folder for VARIANT-FORMAT.tflite; by default the current folder.",
 )
 @click.option("--keep-float", is_flag=True, help="Write the float32 model too.")
-@click.option("--force", is_flag=True, help="Replace files that exist.")
 @reporting
-def convert(as_json: bool, report: Path | None, **options: Any) -> None:
+def convert(delivery: Delivery, **options: Any) -> None:
     """Make .tflite files from a variant, or from a model of your own."""
-    if report and report.suffix == ".tflite":
-        raise click.UsageError(f"-o {report} saves the JSON report; --output {report} names the model")
+    if delivery.file and delivery.file.suffix == ".tflite":
+        raise click.UsageError(f"-o {delivery.file} saves the JSON report; --output {delivery.file} names the model")
     from lite_toolkit import tables
     from lite_toolkit.console import ShownSteps, warn
 
-    request = _request(**options)
+    request = _request(force=delivery.force, **options)
     from lite_toolkit.pipeline import convert
 
     result = convert(request, ShownSteps())
     for skipped in result.dataset.skipped if result.dataset else ():
         warn(f"skipped {skipped}")
     content = tables.conversion(result)
-    deliver(document("convert", content), as_json, report, lambda: tables.show_conversion(result))
+    delivery.send(document("convert", content), lambda: tables.show_conversion(result))
 
 
 def _request(
@@ -273,13 +288,13 @@ def _preprocessing(name: str | None) -> "PreprocessingSpec | None":
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @reporting
-def inspect(model: Path, as_json: bool, report: Path | None) -> None:
+def inspect(model: Path, delivery: Delivery) -> None:
     """Show what a .tflite MODEL holds: types, operators, sizes, float operators left."""
     from lite_toolkit import tables
     from lite_toolkit.inspection import inspect as look
 
     found = look(model)
-    deliver(found.to_json(), as_json, report, lambda: tables.show_inspection(found))
+    delivery.send(found.to_json(), lambda: tables.show_inspection(found))
 
 
 @main.command()
@@ -297,8 +312,7 @@ def classify(
     top: int,
     threads: int | None,
     preprocessing: str | None,
-    as_json: bool,
-    report: Path | None,
+    delivery: Delivery,
 ) -> None:
     """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
     from lite_toolkit import tables
@@ -315,7 +329,7 @@ def classify(
         warn(classifier.note)
     predictions = list(classifier.classify(expand(images), top))
     content = {"model": model.name, "predictions": tables.predictions(predictions)}
-    deliver(document("classify", content), as_json, report, lambda: tables.show_predictions(predictions))
+    delivery.send(document("classify", content), lambda: tables.show_predictions(predictions))
     unread = [prediction for prediction in predictions if prediction.error]
     for prediction in unread:
         warn(str(prediction.error))
