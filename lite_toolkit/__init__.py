@@ -1,9 +1,9 @@
 """lite-toolkit: EfficientNet-Lite from weights to a verified .tflite on a device.
 
-    import lite_toolkit
+import lite_toolkit
 
-    spec = lite_toolkit.variant("lite2")
-    model = lite_toolkit.load_model(lite_toolkit.read_weights(spec)).model  # keras.Model with ImageNet weights
+spec = lite_toolkit.variant("lite2")
+model = lite_toolkit.load_model(lite_toolkit.read_weights(spec)).model  # keras.Model with ImageNet weights
 """
 
 import importlib

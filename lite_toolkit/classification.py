@@ -59,7 +59,7 @@ class Classifier:
         self.model = Model(path, threads)
         found = manifest.read(path) or {}
         self.preprocessing, self.note = self._preprocessing(preprocessing, found)
-        self.labels = labels if labels is not None else found.get("labels")
+        self.labels = labels if labels is not None else _labels(found, path)
         if self.labels is not None and len(self.labels) != self.model.classes:
             raise ModelError(f"{len(self.labels)} labels for a model of {self.model.classes} classes")
 
@@ -88,6 +88,13 @@ class Classifier:
                 raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {self.model.size}")
             return spec, None
         return _guess(self.model)
+
+
+def _labels(found: Mapping[str, Any], model: Path) -> list[str] | None:
+    labels = found.get("labels")
+    if labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
+        return labels
+    raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
 
 
 def _guess(model: Model) -> tuple[PreprocessingSpec, str]:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +31,16 @@ class _Commands(click.Group):
     """Turns every expected failure into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        with _noticed_interrupts() as interrupts:
+            try:
+                return self._invoke(ctx)
+            except BaseException:
+                if not interrupts:
+                    raise
+        click.echo("interrupted", err=True)
+        ctx.exit(INTERRUPTED)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except LiteToolkitError as error:
@@ -38,9 +50,24 @@ class _Commands(click.Group):
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise _Failure(f"{where}{error.strerror or error}", OutputError.exit_code) from error
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _noticed_interrupts() -> Iterator[list[int]]:
+    """The interrupts that came. TensorFlow's native code turns some KeyboardInterrupts into errors of other types."""
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.SIG_IGN:  # as in a background job
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 class _Failure(click.ClickException):
@@ -151,9 +178,7 @@ def _formats(command: F) -> F:
 @_formats
 @click.option(
     "--weights",
-    default="imagenet",
-    show_default=True,
-    help="imagenet, none (random), hf:OWNER/REPO[@REVISION] or a checkpoint's path.",
+    help="imagenet (default), none (random), hf:OWNER/REPO[@REVISION] or a checkpoint's path.",
 )
 @click.option(
     "--conventions",
@@ -200,6 +225,8 @@ def convert(delivery: Delivery, **options: Any) -> None:
     from lite_toolkit.console import ShownSteps, warn
 
     request = _request(force=delivery.force, **options)
+    if delivery.file and delivery.file.absolute() in [file.absolute() for file in request.files]:
+        raise click.UsageError(f"-o {delivery.file} is the place of the model's manifest: save the report elsewhere")
     from lite_toolkit.pipeline import convert
 
     result = convert(request, ShownSteps())
@@ -213,6 +240,7 @@ def _request(
     *,
     recipe_name: str | None,
     calibration_samples: int | None,
+    weights: str | None,
     activation: str | None,
     labels: Path | None,
     preprocessing: str | None,
@@ -221,7 +249,7 @@ def _request(
     """The pipeline's request; combinations that mean nothing are usage errors."""
     formats = tuple(form for form in recipes.FORMATS if options.pop(form))
     chosen = _recipes(formats, recipe_name, calibration_samples)
-    _check_usage(chosen, activation=activation, **options)
+    _check_usage(chosen, weights=weights, activation=activation, **options)
     if options["variant"] is not None:
         architectures.variant(options["variant"])
     from lite_toolkit.classification import read_labels
@@ -229,6 +257,7 @@ def _request(
 
     return Request(
         recipes=chosen,
+        weights="imagenet" if weights is None else weights,
         activation="softmax" if activation is None else activation,  # type: ignore[arg-type]  # click checked it
         labels=read_labels(labels) if labels else None,
         preprocessing=_preprocessing(preprocessing),
@@ -255,19 +284,14 @@ def _check_usage(
     model: Path | None,
     io: str | None,
     output: Path | None,
-    activation: str | None,
     **options: Any,
 ) -> None:
     if (variant is None) == (model is None):
         raise click.UsageError("pass either --variant or --model")
     if model:
-        of_variants = {
-            "--activation": activation,
-            "--classes": options["classes"],
-            "--conventions": options["conventions"],
-        }
-        for option in (name for name, value in of_variants.items() if value is not None):
-            raise click.UsageError(f"{option} belongs to --variant: a model of your own has its own")
+        for option in ("weights", "conventions", "classes", "activation"):
+            if options[option] is not None:
+                raise click.UsageError(f"--{option} belongs to --variant: a model of your own has its own")
     if output and output.suffix == ".tflite" and len(chosen) > 1:
         raise click.UsageError(f"--output {output} is one file, but {len(chosen)} formats are asked for: name a folder")
     for recipe in chosen if io else ():

@@ -10,11 +10,16 @@ from pathlib import Path
 from lite_toolkit.errors import OutputError
 
 
-def refuse_existing(paths: list[Path], force: bool) -> None:
-    """Raise OutputError for the first of `paths` that exists, unless `force`; for the start of a long job."""
+def require_free(paths: list[Path], force: bool) -> None:
+    """Refuse at the start of a long job what its end could not write.
+
+    Raises:
+        OutputError: one of `paths` exists, unless `force`, or is no place for a file.
+    """
     for path in paths:
         if path.exists() and not force:
             raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
+        _check_place(path)
 
 
 @contextmanager
@@ -24,6 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Missing parent folders are made. Raises OutputError where the folder cannot be written or the disk is full.
     """
     temporary: Path | None = None
+    _check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
@@ -53,6 +59,15 @@ def to_json(document: Mapping[str, object]) -> str:
 def write_json(path: Path, document: Mapping[str, object]) -> None:
     """Write `document` as indented JSON, whole or not at all."""
     write_bytes(path, to_json(document).encode())
+
+
+def _check_place(path: Path) -> None:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise OutputError(f"cannot write {path}: {folder} is no folder that can be written")
+    # A rename would replace /dev/null itself.
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}: it is no regular file")
 
 
 def _umask() -> int:

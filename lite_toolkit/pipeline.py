@@ -73,6 +73,18 @@ class Request:
             )
         return (self.output or Path()) / f"{self.name}-{recipe.format}.tflite"
 
+    @property
+    def wanted(self) -> tuple[Recipe, ...]:
+        """The recipes of all files to write."""
+        kept = self.keep_float and all(recipe.format != "float32" for recipe in self.recipes)
+        return (*self.recipes, *((recipes.default("float32"),) if kept else ()))
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file to write: the models, each with its manifest."""
+        models = [self.path(recipe) for recipe in self.wanted]
+        return [file for model in models for file in (model, manifest.path_of(model))]
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -121,9 +133,8 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
         LiteToolkitError: a value that does not fit, or anything that cannot be read, converted or written.
     """
     steps = steps or Steps()
-    wanted = _wanted(request)
-    paths = [request.path(recipe) for recipe in wanted]
-    outputs.refuse_existing([file for path in paths for file in (path, manifest.path_of(path))], request.force)
+    wanted = request.wanted
+    outputs.require_free(request.files, request.force)
     origin = _from_model(request, request.model, steps) if request.model else _from_variant(request, steps)
     _check_labels(request.labels, origin.classifier.classes)
     dataset = _representative(request, origin, steps)
@@ -134,16 +145,11 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     models = [_quantize(float_model, recipe, request.io, origin, dataset, steps) for recipe in wanted]
     comparisons = _compare(float_model, models, wanted, dataset, steps)
     files = [
-        Converted(path, len(model), _manifest(request, recipe, path, model, origin, dataset, comparison), comparison)
-        for path, recipe, model, comparison in zip(paths, wanted, models, comparisons, strict=True)
+        _converted(request, recipe, model, origin, dataset, comparison)
+        for recipe, model, comparison in zip(wanted, models, comparisons, strict=True)
     ]
     _write(files, models)
     return Conversion(tuple(files), dataset, tuple(origin.notes), len(float_model), dict(steps.seconds))
-
-
-def _wanted(request: Request) -> list[Recipe]:
-    kept = request.keep_float and all(recipe.format != "float32" for recipe in request.recipes)
-    return [*request.recipes, *([recipes.default("float32")] if kept else [])]
 
 
 def _from_variant(request: Request, steps: Steps) -> _Origin:
@@ -203,8 +209,9 @@ def _sha256_of(path: Path) -> str:
 
 
 _SYNTHETIC_NOTE = (
-    "No photographs were given: ranges come from the built-in synthetic set, and the agreement is measured on it. "
-    "A hundred photographs of what the model will see are better: --calibration-data DIR."
+    "No photographs were given: ranges come from the built-in synthetic set, and so does the agreement, which is higher "
+    "on photographs, whose scores lie further apart. A hundred photographs of what the model will see are better for "
+    "both: --calibration-data DIR."
 )
 
 
@@ -217,10 +224,10 @@ def _check_labels(labels: Sequence[str] | None, classes: int) -> None:
 
 
 def _representative(request: Request, origin: _Origin, steps: Steps) -> RepresentativeDataset | None:
-    calibrated = [recipe for recipe in request.recipes if recipe.calibrated]
+    calibrated = tuple(recipe for recipe in request.recipes if recipe.calibrated)
     if not calibrated and request.calibration_data is None:
         return None
-    recipe = next(iter(calibrated), recipes.default("int8"))
+    recipe = (calibrated or request.recipes)[0]
     if request.calibration_data is None:
         origin.notes.append(_SYNTHETIC_NOTE)
     with steps.step("images"):
@@ -269,17 +276,16 @@ def _compare(
         ]
 
 
-def _manifest(
+def _converted(
     request: Request,
     recipe: Recipe,
-    path: Path,
     model: bytes,
     origin: _Origin,
     dataset: RepresentativeDataset | None,
     comparison: validation.Comparison | None,
-) -> dict[str, Any]:
-    loaded = Model(model)
-    return manifest.compose(
+) -> Converted:
+    path, loaded = request.path(recipe), Model(model)
+    content = manifest.compose(
         {
             "model": {
                 "file": path.name,
@@ -299,6 +305,7 @@ def _manifest(
             "held_out": comparison.to_json() if comparison else None,
         }
     )
+    return Converted(path, len(model), content, comparison)
 
 
 def _endpoint(info: TensorInfo) -> dict[str, Any]:

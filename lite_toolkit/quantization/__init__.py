@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.quantization import boundary, writer
+from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.ranges import Range, observe
+from lite_toolkit.quantization.writer import write
 from lite_toolkit.recipes import InputOutput, Recipe
 
 __all__ = ["quantize"]
@@ -37,9 +38,9 @@ def quantize(
         ModelError: the model has an operator that the recipe cannot quantize.
     """
     if not recipe.calibrated:
-        return writer.write(float_model, recipe.format, recipe.granularity, {})
+        return write(float_model, recipe.format, recipe.granularity, {})
     observed = observe(float_model, images, _input_range(preprocessing, recipe))
-    return boundary.set_types(writer.write(float_model, recipe.format, recipe.granularity, observed), io)
+    return set_types(write(float_model, recipe.format, recipe.granularity, observed), io)
 
 
 def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:

@@ -1,0 +1,129 @@
+"""The documents say what the code does: commands, options, recipes and links."""
+
+import ast
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from lite_toolkit import cli, recipes
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "calibration/README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", ".github/**/*.md", "docs/**/*.md", "calibration/*.md", "devices/*.md", "benchmarks/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+COMMANDS: dict[str, click.Command] = cli.main.commands
+OPTIONS = [
+    (name, option)
+    for name, command in COMMANDS.items()
+    for parameter in command.params
+    if isinstance(parameter, click.Option)
+    for option in parameter.opts
+]
+
+
+def section(command: str) -> str:
+    """What the README says of one command: from its heading to the next."""
+    found = re.search(rf"^### `lite-toolkit {command}\b.*?(?=^##|\Z)", README, re.DOTALL | re.MULTILINE)
+    assert found, f"the README has no heading of `lite-toolkit {command}`"
+    return found[0]
+
+
+def shared_by_all() -> str:
+    """What it says of all commands: before the first."""
+    return README.partition("## Commands")[2].partition("### ")[0]
+
+
+def shell_lines() -> list[str]:
+    """The toolkit's command lines in the README's blocks and code; the prompt and what pip does before are left out."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [found[1] for line in lines if (found := re.search(r"(?:^|\$ |&& |# )(lite-toolkit .*)", line))]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_names_every_command(name: str) -> None:
+    arguments = [parameter for parameter in COMMANDS[name].params if isinstance(parameter, click.Argument)]
+    heading = section(name).splitlines()[0]
+    for argument in arguments:
+        assert str(argument.name).upper().removesuffix("S") in heading
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_the_readme_names_every_option(name: str, option: str) -> None:
+    assert re.search(rf"`{option}[` ]", section(name) + shared_by_all())
+
+
+def test_the_readme_names_no_other_option() -> None:
+    known = {option for _, option in OPTIONS}
+    assert set(re.findall(r"`(--[\w-]+)", README)) - known <= {"--help"}
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_the_commands_of_the_readme_parse(line: str) -> None:
+    _, name, *arguments = shlex.split(line, comments=True)
+    if not name.startswith("-"):
+        COMMANDS[name].make_context(name, arguments)  # parses and checks, and does not run
+
+
+def test_the_readme_shows_commands() -> None:
+    assert any("convert --variant" in line for line in shell_lines())
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_decoded(name: str) -> None:
+    assert f"| `{name}` |" in RECIPES
+
+
+def test_no_other_recipe_is_decoded() -> None:
+    keys = [field.name for field in fields(recipes.Recipe)]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", RECIPES, re.MULTILINE)) <= {*recipes.names(), *keys}
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(recipes.Recipe) if field.name != "name"])
+def test_every_key_of_a_recipe_is_decoded(key: str) -> None:
+    assert f"| `{key}` |" in RECIPES
+
+
+@pytest.mark.parametrize("form", recipes.FORMATS)
+def test_every_format_is_decoded(form: str) -> None:
+    assert f"`{form}`" in RECIPES
+
+
+def test_the_architecture_names_every_module() -> None:
+    """The order of its table is checked in test_layers.py."""
+    package = ROOT / "lite_toolkit"
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    modules = [path.relative_to(package).as_posix() for path in sorted(package.rglob("*.py")) if has_code(path)]
+    assert [module for module in modules if module != "__init__.py" and f"`{module}`" not in architecture] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target in targets:
+        file, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = document.parent / file if file else document
+        assert path.exists(), f"{target} in {document}"
+        headings = re.findall(r"^#+ (.+)", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [slug(heading) for heading in headings]
+
+
+def has_code(path: Path) -> bool:
+    """Whether it holds more than its docstring."""
+    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
