@@ -2,8 +2,8 @@
 
     python benchmarks/quantization.py --calibration DIR --validation DIR --classes classes.tsv [--variants lite0,lite2]
 
-The photographs' names begin with their wnid; the table of classes has the columns index and wnid. Logits, real `.tflite`
-files through LiteRT; writes `benchmarks/results/quantization.json` and prints the rows of the README's table.
+The photographs' names begin with their wnid; the table of classes has the columns index and wnid. Logits, real
+`.tflite` files through LiteRT; writes `benchmarks/results/quantization.json` and prints its rows.
 """
 
 import argparse

@@ -38,7 +38,7 @@ class _Commands(click.Group):
                 if not interrupts:
                     raise
         click.echo("interrupted", err=True)
-        ctx.exit(INTERRUPTED)
+        raise click.exceptions.Exit(INTERRUPTED)
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:

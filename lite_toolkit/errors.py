@@ -48,5 +48,6 @@ class MissingExtraError(LiteToolkitError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f'{package} is not installed: pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
+            f"{package} is not installed: "
+            f'pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
         )

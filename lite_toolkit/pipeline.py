@@ -209,9 +209,9 @@ def _sha256_of(path: Path) -> str:
 
 
 _SYNTHETIC_NOTE = (
-    "No photographs were given: ranges come from the built-in synthetic set, and so does the agreement, which is higher "
-    "on photographs, whose scores lie further apart. A hundred photographs of what the model will see are better for "
-    "both: --calibration-data DIR."
+    "No photographs were given: ranges come from the built-in synthetic set, and so does the agreement, which is "
+    "higher on photographs, whose scores lie further apart. A hundred photographs of what the model will see are "
+    "better for both: --calibration-data DIR."
 )
 
 
