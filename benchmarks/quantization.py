@@ -23,7 +23,7 @@ from lite_toolkit.representative import load_representative
 from lite_toolkit.runtime import runtime_version
 
 RESULTS = Path(__file__).parent / "results" / "quantization.json"
-FORMATS = ("float32", "float16", "dynamic", "int8", "int8-per-tensor", "int16x8")
+FORMATS = ("float32", "float16", "dynamic", "int8", "int8-fast", "int8-minmax", "int8-per-tensor", "int16x8")
 
 
 def tensorflow_ptq(variant, calibration):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lite_toolkit import manifest
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.images import find_images, read_image
-from lite_toolkit.preprocessing import PreprocessingSpec, google_lite
+from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.runtime import Model
 
 
@@ -47,7 +47,7 @@ class Classifier:
         self,
         path: Path,
         *,
-        preprocessing: PreprocessingSpec | None = None,
+        preprocessing: Sized | None = None,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
     ) -> None:
@@ -77,11 +77,9 @@ class Classifier:
         order = np.argsort(-scores, kind="stable")[:top]
         return tuple(Score(int(i), self.labels[i] if self.labels else None, float(scores[i])) for i in order)
 
-    def _preprocessing(
-        self, given: PreprocessingSpec | None, found: Mapping[str, Any]
-    ) -> tuple[PreprocessingSpec, str | None]:
+    def _preprocessing(self, given: Sized | None, found: Mapping[str, Any]) -> tuple[PreprocessingSpec, str | None]:
         if given:
-            return given.with_size(self.model.size), None
+            return given(self.model.size), None
         if found:
             spec = manifest.preprocessing(found)
             if (spec.height, spec.width) != self.model.size:

@@ -2,27 +2,24 @@
 
 import dataclasses
 import functools
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lite_toolkit import __version__, architectures, outputs, recipes
-from lite_toolkit.errors import ImageError, LiteToolkitError, OutputError
+from lite_toolkit import __version__, architectures, interrupts, outputs, recipes
+from lite_toolkit.errors import GateError, ImageError, LiteToolkitError, OutputError
 from lite_toolkit.report import document
 
 if TYPE_CHECKING:
     from lite_toolkit.pipeline import Request
-    from lite_toolkit.preprocessing import PreprocessingSpec
+    from lite_toolkit.preprocessing import Sized
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_ANY_SIZE = 224  # of a preset until the model's own size replaces it
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _INPUT_SIZE = click.IntRange(min=architectures.MINIMUM_INPUT_SIZE)
 
@@ -31,11 +28,11 @@ class _Commands(click.Group):
     """Turns every expected failure into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _noticed_interrupts() as interrupts:
+        with interrupts.noticed() as came:
             try:
                 return self._invoke(ctx)
             except BaseException:
-                if not interrupts:
+                if not came:
                     raise
         click.echo("interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
@@ -50,24 +47,6 @@ class _Commands(click.Group):
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise _Failure(f"{where}{error.strerror or error}", OutputError.exit_code) from error
-
-
-@contextmanager
-def _noticed_interrupts() -> Iterator[list[int]]:
-    """The interrupts that came. TensorFlow's native code turns some KeyboardInterrupts into errors of other types."""
-    came: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.SIG_IGN:  # as in a background job
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 class _Failure(click.ClickException):
@@ -102,6 +81,15 @@ class Delivery:
             show()
 
 
+def _require_own_place(report: Path, others: Iterable[object]) -> None:
+    for other in others:
+        for path in other if isinstance(other, tuple) else (other,):
+            if isinstance(path, Path) and path.resolve() == report.resolve():
+                raise click.UsageError(
+                    f"-o {report} is also read or written as something else: save the report elsewhere"
+                )
+
+
 def reporting(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that reports; the command gets them as `delivery`."""
 
@@ -111,6 +99,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_delivery(*, as_json: bool, report: Path | None, force: bool, **options: Any) -> None:
         if report:
+            _require_own_place(report, options.values())
             outputs.require_free([report], force)
         command(delivery=Delivery(as_json, report, force), **options)
 
@@ -272,7 +261,7 @@ def _recipes(formats: tuple[recipes.Format, ...], name: str | None, samples: int
         raise click.UsageError(f"recipe {name} makes {named.format}: pass --{named.format}, or leave the format out")
     formats = formats or ((named.format,) if named else ())
     if not formats:
-        raise click.UsageError(f"choose a format: {', '.join(f'--{form}' for form in recipes.FORMATS)}")
+        raise click.UsageError(f"choose a format: {', '.join(f'--{form}' for form in recipes.FORMATS)}, or a --recipe")
     chosen = [named if named and named.format == form else recipes.default(form) for form in formats]
     return tuple(dataclasses.replace(recipe, samples=samples or recipe.samples) for recipe in chosen)
 
@@ -300,13 +289,10 @@ def _check_usage(
             raise click.UsageError(f"--io {io} does not go with {recipe.format}, which has {allowed}")
 
 
-def _preprocessing(name: str | None) -> "PreprocessingSpec | None":
-    """A preset, at a size that the model will set, or a JSON file."""
-    from lite_toolkit.preprocessing import PRESETS, load
+def _preprocessing(name: str | None) -> "Sized | None":
+    from lite_toolkit.preprocessing import named
 
-    if name is None:
-        return None
-    return PRESETS[name](_ANY_SIZE) if name in PRESETS else load(Path(name))
+    return named(name) if name else None
 
 
 @main.command()
@@ -326,7 +312,7 @@ def inspect(model: Path, delivery: Delivery) -> None:
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--labels", type=_FILE, help="Class names, one a line; by default the manifest's.")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown of each image.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of the kernels; by default one for each processor.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default one for each processor.")
 @click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
 @reporting
 def classify(
@@ -359,3 +345,52 @@ def classify(
         warn(str(prediction.error))
     if unread:
         raise ImageError(f"{len(unread)} of {len(predictions)} images could not be read")
+
+
+@main.command()
+@click.argument("float", type=click.Path(path_type=Path))
+@click.argument("quantized", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of images (searched recursively), .npy or .npz.",
+)
+@click.option("--samples", type=click.IntRange(min=1), help="Images used at most; by default all.")
+@click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
+@click.option("--plot", type=_FILE, help="Draw the errors along the graph: FILE.svg or FILE.png.")
+@click.option(
+    "--min-agreement",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100),
+    help="Exit code 3 where fewer images have the same top-1.",
+)
+@reporting
+def validate(
+    float: Path,  # noqa: A002  # people read FLOAT
+    quantized: Path,
+    data: Path,
+    samples: int | None,
+    preprocessing: str | None,
+    plot: Path | None,
+    min_agreement: float | None,
+    delivery: Delivery,
+) -> None:
+    """Show what the .tflite model QUANTIZED lost of FLOAT, the one it was made from, and where."""
+    from lite_toolkit import plot as plots
+    from lite_toolkit import tables, validation
+    from lite_toolkit.console import ShownSteps, warn
+
+    if plot:
+        outputs.require_free([plot], delivery.force)
+        plots.require(plot)
+    chosen = _preprocessing(preprocessing)
+    found = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
+    for message in (*([found.note] if found.note else []), *(f"skipped {skipped}" for skipped in found.skipped)):
+        warn(message)
+    if plot:
+        plots.draw(found, plot)
+    delivery.send(document("validate", tables.validation(found)), lambda: tables.show_validation(found))
+    agreement = found.comparison.agreement_percent
+    if min_agreement is not None and agreement < min_agreement:
+        raise GateError(f"{agreement:.2f}% of the images have the same top-1, less than {min_agreement:g}%")

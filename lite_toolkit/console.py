@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,8 +16,7 @@ from lite_toolkit.steps import Steps
 
 T = TypeVar("T")
 
-# Wide enough for any of our tables where the output is a file or a pipe.
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 10_000  # nothing is wrapped where the output is a file or a pipe
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -26,7 +26,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # never markup: names come from files of others
-    _console().print(table)
+    _print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -36,7 +36,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, Text(value))
-    _console().print(table)
+    _print(table)
 
 
 def warn(message: str) -> None:
@@ -81,5 +81,9 @@ class ShownSteps(Steps):
         return self._progress.track(items, total=total, description=self._name)
 
 
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+def _print(table: Table) -> None:
+    """Without the blanks that fill a table's last column."""
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

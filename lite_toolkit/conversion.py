@@ -1,5 +1,7 @@
 """keras.Model, or a model file of the user's, -> float32 .tflite."""
 
+import textwrap
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +59,15 @@ def from_file(path: Path, input_size: int | None = None) -> Classifier:
     """
     if not path.exists():
         raise ModelError(f"no such file: {path}")
+    if path.is_file() and not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+        raise ModelError(f"{path} is damaged, or neither a .keras file nor a SavedModel folder")
     try:
         with quiet():
             if path.is_dir():
                 return _from_saved_model(path, input_size)
             return from_keras(keras.models.load_model(path, compile=False), input_size)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = textwrap.shorten(str(error), 200)
         raise ModelError(f"cannot load {path}: must be a .keras file or a SavedModel folder ({reason})") from error
 
 

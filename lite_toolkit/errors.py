@@ -7,7 +7,8 @@ LiteToolkitError              exit code 1
 ├── RecipeError               a quantization recipe that cannot be read or is not valid
 ├── ModelError                a model file that cannot be read, converted or run
 ├── OutputError               a result that cannot be written
-└── MissingExtraError         an optional dependency that is not installed
+├── MissingExtraError         an optional dependency that is not installed
+└── GateError                 exit code 3: a model that works, but is worse than was asked for
 
 Each message is one line that names the offending value and what is allowed instead.
 """
@@ -51,3 +52,9 @@ class MissingExtraError(LiteToolkitError):
             f"{package} is not installed: "
             f'pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
         )
+
+
+class GateError(LiteToolkitError):
+    """A figure that misses the limit that the user set; everything else is done."""
+
+    exit_code = 3

@@ -43,7 +43,9 @@ def find_images(folder: Path) -> list[Path]:
     allowed = set(extensions())
     found = [path for path in _walk(folder) if path.suffix.lower() in allowed and path.is_file()]
     if not found:
-        raise ImageError(f"{folder}: no image in this folder: must hold files ending in {', '.join(extensions())}")
+        raise ImageError(
+            f"{folder}: no image in this folder: must hold .jpg, .png, .webp, .bmp or other files that Pillow reads"
+        )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Operator, Subgraph, Tensor, read_graph
 from lite_toolkit.report import document
+from lite_toolkit.schema import OPERATORS
 
 FLOAT_TYPES = frozenset(("float16", "bfloat16", "float32", "float64"))
 
@@ -82,6 +83,8 @@ class Inspection:
         float_tensors: number of tensors of a floating-point type.
         parameters: elements of all weights and biases; a shared buffer counts once.
         madds: multiply-adds of one inference at the stored shapes, see `operator_madds`.
+        uncounted: number of operators by name that multiply too, but are left out of `madds`: recurrent layers,
+            products of activations, and custom operators, in which a compiled model keeps its weights.
         metadata, associated_files, signatures: names.
     """
 
@@ -98,6 +101,7 @@ class Inspection:
     weights: WeightCount
     parameters: int
     madds: int
+    uncounted: dict[str, int]
     sizes: Sizes
     metadata: tuple[str, ...]
     associated_files: tuple[str, ...]
@@ -138,12 +142,15 @@ def inspect(path: Path | str) -> Inspection:
         inputs=tuple(_endpoint(main.tensors[number]) for number in main.inputs),
         outputs=tuple(_endpoint(main.tensors[number]) for number in main.outputs),
         operators=_operator_counts(graph),
-        float_operators=dict(sorted(Counter(operator.name for operator in float_operators(graph)).items())),
+        float_operators=_counted(float_operators(graph)),
         boundary_operators=len(boundary_operators(graph)),
         float_tensors=sum(tensor.dtype in FLOAT_TYPES for subgraph in graph.subgraphs for tensor in subgraph.tensors),
         weights=_weight_count(tensor for role, tensor in constants.values() if role == "weights"),
         parameters=sum(tensor.elements for tensor in parameters),
         madds=sum(operator_madds(subgraph, operator) for subgraph, operator in _operators(graph)),
+        uncounted=dict(
+            sorted(Counter(operator.name for _, operator in _operators(graph) if _is_uncounted(operator)).items())
+        ),
         sizes=_sizes(graph, constants, archive_bytes),
         metadata=tuple(entry.name for entry in graph.metadata),
         associated_files=files,
@@ -185,6 +192,14 @@ def operator_madds(subgraph: Subgraph, operator: Operator) -> int:
     # A transposed convolution spreads each input value over the kernel; the others gather each output from it.
     counted = _operand(subgraph, operator, *((operator.inputs, 2) if transposed else (operator.outputs, 0)))
     return counted.elements * math.prod(weights.shape[_MADDS_PER_ELEMENT[operator.name]])
+
+
+def _counted(operators: Iterable[Operator]) -> dict[str, int]:
+    return dict(sorted(Counter(operator.name for operator in operators).items()))
+
+
+def _is_uncounted(operator: Operator) -> bool:
+    return operator.name in _UNCOUNTED or operator.name not in OPERATORS
 
 
 def _operand(subgraph: Subgraph, operator: Operator, numbers: tuple[int, ...], position: int) -> Tensor:
@@ -296,4 +311,11 @@ _MADDS_PER_ELEMENT = {
     "FULLY_CONNECTED": slice(1, 2),  # (outputs, inputs)
     "TRANSPOSE_CONV": slice(0, 3),  # (outputs, height, width, inputs)
 }
+_UNCOUNTED = frozenset(
+    (
+        *("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN"),
+        *("BIDIRECTIONAL_SEQUENCE_RNN", "SVDF", "BATCH_MATMUL", "CONV_3D", "CONV_3D_TRANSPOSE"),
+        *("STABLEHLO_CONVOLUTION", "STABLEHLO_DOT_GENERAL"),
+    )
+)
 _BIAS_POSITION = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}

@@ -1,5 +1,6 @@
 """The JSON beside a `.tflite`: where it comes from, what it takes and gives, and what quantization cost."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -26,26 +27,40 @@ def path_of(model: Path) -> Path:
 
 
 def read(model: Path) -> Mapping[str, Any] | None:
-    """The manifest beside `model`; None where there is none, or where that file is something else.
+    """The manifest beside `model`; None where there is none, or where that JSON file is something else.
 
     Raises:
-        ModelError: it is a manifest, but of a newer schema.
+        ModelError: the file is damaged, of a newer schema, or belongs to another model.
     """
-    try:
-        found = json.loads(path_of(model).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    path = path_of(model)
+    if not path.is_file():
         return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} beside the model is no JSON file: repair it or move it away") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         return None
     if found.get("schema_version") != SCHEMA_VERSION:
-        version = found.get("schema_version")
-        raise ModelError(f"{path_of(model)} has schema version {version!r}: this toolkit reads {SCHEMA_VERSION}")
+        raise ModelError(
+            f"{path} has schema version {found.get('schema_version')!r}: this toolkit reads {SCHEMA_VERSION}"
+        )
+    described = found.get("model")
+    if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(model.read_bytes()).hexdigest():
+        raise ModelError(f"{path} is the manifest of another model than {model.name}: their sha256 differ")
     return found
 
 
 def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
-    """The preprocessing that a manifest names."""
-    return PreprocessingSpec.from_json(found.get("preprocessing") or {})
+    """The preprocessing that a manifest names.
+
+    Raises:
+        ModelError: it names none, or one that cannot be.
+    """
+    document = found.get("preprocessing")
+    if not isinstance(document, dict):
+        raise ModelError(f"the manifest's preprocessing {document!r}: must be an object")
+    return PreprocessingSpec.from_json(document)
 
 
 def _versions() -> dict[str, str]:

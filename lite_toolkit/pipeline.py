@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lite_toolkit import architectures, manifest, outputs, recipes, validation
 from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec, Sized
 from lite_toolkit.recipes import IO_TYPES, InputOutput, Recipe
 from lite_toolkit.representative import RepresentativeDataset, load_representative
 from lite_toolkit.runtime import Model, TensorInfo
@@ -37,7 +37,7 @@ class Request:
         input_size: side of the square input in pixels; None is the network's own.
         io: dtype of input and output of the calibrated formats; None is the first that the format allows.
         activation: "softmax" or "none" (logits).
-        preprocessing: instead of what comes with the weights.
+        preprocessing: instead of what comes with the weights, for the size of the input.
         calibration_data: folder of images, `.npy` or `.npz`; None is the synthetic set.
         output: the file for a single recipe when it ends in `.tflite`, otherwise the folder; None is the current one.
         keep_float: write the float32 model too.
@@ -54,7 +54,7 @@ class Request:
     input_size: int | None = None
     io: InputOutput | None = None
     activation: Literal["softmax", "none"] = "softmax"
-    preprocessing: PreprocessingSpec | None = None
+    preprocessing: Sized | None = None
     calibration_data: Path | None = None
     output: Path | None = None
     keep_float: bool = False
@@ -160,7 +160,7 @@ def _from_variant(request: Request, steps: Steps) -> _Origin:
         weights = read_weights(spec, request.weights, request.conventions, request.input_size)
         if request.preprocessing:
             size = weights.preprocessing.height, weights.preprocessing.width
-            weights = dataclasses.replace(weights, preprocessing=request.preprocessing.with_size(size))
+            weights = dataclasses.replace(weights, preprocessing=request.preprocessing(size))
         # Before TensorFlow starts, which takes seconds.
         _check_labels(request.labels, request.classes or weights.classes or 1000)
     with steps.step("build"):
@@ -187,8 +187,12 @@ def _from_model(request: Request, path: Path, steps: Steps) -> _Origin:
     preset = "pixels" if classifier.rescales else "lite"
     if request.preprocessing is None:
         notes.append(f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another.")
-    preprocessing = (request.preprocessing or PRESETS[preset](size)).with_size(size)
-    provenance = {"variant": None, "weights": {"source": path.name, "sha256": _sha256_of(path), "layout": None}}
+    preprocessing = (request.preprocessing or PRESETS[preset])(size)
+    provenance = {
+        "variant": None,
+        "weights": {"source": path.name, "sha256": _sha256_of(path), "layout": None},
+        "fresh_classifier": False,
+    }
     return _Origin(classifier, preprocessing, provenance, "scores", notes)
 
 
@@ -251,6 +255,7 @@ def _quantize(
 
         images = steps.track(dataset.calibration, len(dataset.calibration)) if dataset and recipe.calibrated else ()
         types = IO_TYPES.get(recipe.format, ("float32",))
+        recipe = recipe.on_synthetic if dataset and dataset.synthetic else recipe
         return quantize(float_model, recipe, origin.preprocessing, images, io or types[0])
 
 

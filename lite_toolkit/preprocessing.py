@@ -23,6 +23,7 @@ ChannelOrder = Literal["rgb", "bgr"]
 QuantizedType = Literal["uint8", "int8", "int16"]
 Size = int | tuple[int, int]
 Triple = tuple[float, float, float]
+Sized = Callable[[Size], "PreprocessingSpec"]
 
 CROP_PADDING = 32  # pixels that Google's evaluation leaves around the crop, at the network's scale
 MAXIMUM_SIDE = 4096
@@ -244,8 +245,21 @@ def google_lite(size: Size) -> PreprocessingSpec:
     return PreprocessingSpec(height, width, "before-resize", fraction, "bicubic", (127.0,) * 3, (128.0,) * 3)
 
 
+def named(name: str) -> Sized:
+    """What makes the spec of an input size: the preset of that name, or the spec in that JSON file.
+
+    Raises:
+        ModelError: neither a preset nor a file that `load` reads.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not Path(name).is_file():
+        raise ModelError(f"unknown preprocessing {name!r}: choose one of {', '.join(PRESETS)}, or a JSON file")
+    return load(Path(name)).with_size
+
+
 def load(path: Path) -> PreprocessingSpec:
-    """The spec in a JSON file: our own, Hugging Face's preprocessor_config.json or timm's config.json.
+    """The spec in a JSON file: our own or a manifest, Hugging Face's preprocessor_config.json or timm's config.json.
 
     Raises:
         ModelError: the file cannot be read, is not JSON, or holds none of the three.
@@ -269,7 +283,8 @@ def _from_any(document: Mapping[str, Any]) -> PreprocessingSpec:
         return PreprocessingSpec.from_timm(config)
     if "image_processor_type" in document or "image_mean" in document:
         return PreprocessingSpec.from_huggingface(document)
-    return PreprocessingSpec.from_json(document)
+    inside = document.get("preprocessing")
+    return PreprocessingSpec.from_json(inside if isinstance(inside, dict) else document)
 
 
 def _central_square(image: Image.Image, fraction: float) -> Image.Image:
@@ -378,7 +393,7 @@ def _pixels(size: Size) -> PreprocessingSpec:
 
 
 # "lite" is Google's, "imagenet" timm's default, "inception" maps to -1..1; "pixels" is for models that rescale inside.
-PRESETS: dict[str, Callable[[Size], PreprocessingSpec]] = {
+PRESETS: dict[str, Sized] = {
     "lite": google_lite,
     "imagenet": _imagenet,
     "inception": _inception,

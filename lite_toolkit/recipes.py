@@ -1,17 +1,21 @@
 """Quantization recipes: small TOML files that say how a `.tflite` is made; `calibration/README.md` decodes them."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lite_toolkit import data
 from lite_toolkit.errors import RecipeError
 
 Format = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Granularity = Literal["channel", "tensor"]
+Rounding = Literal["nearest", "gptq"]
+Correction = Literal["slope", "bias"]
+Criterion = Literal["minmax", "percentile", "mse", "kl"]
 InputOutput = Literal["uint8", "int8", "int16", "float32"]
 
+FEWEST_TO_SPLIT = 20  # representative images: of fewer, none are held out of calibration
 FORMATS: tuple[Format, ...] = get_args(Format)
 # The formats that are calibrated, and the types that their input and output may have, the default first.
 IO_TYPES: dict[Format, tuple[InputOutput, ...]] = {
@@ -28,6 +32,12 @@ class Recipe:
         name: of the file, without suffix.
         format: of weights and activations.
         granularity: one weight scale for each output channel, or one for each tensor, as old delegates need.
+        rounding: of weights, to the nearest step or by GPTQ.
+        damping: of GPTQ, as a part of the mean diagonal of its Hessian.
+        corrections: of each channel towards the float network, "slope" by its scale and "bias" by its bias.
+        ranges: the criterion for ranges of activations, see `quantization.ranges.search`.
+        synthetic_ranges: the same on the built-in synthetic set, whose activations in late layers do not reach as far
+            as those of photographs, so that nothing should be clipped.
         samples: calibration images used at most.
         seed: of the choice among more images, and of the synthetic set.
     """
@@ -35,6 +45,11 @@ class Recipe:
     name: str
     format: Format
     granularity: Granularity = "channel"
+    rounding: Rounding = "nearest"
+    damping: float = 0.05
+    corrections: tuple[Correction, ...] = ()
+    ranges: Criterion = "minmax"
+    synthetic_ranges: Criterion = "minmax"
     samples: int = 128
     seed: int = 0
 
@@ -42,6 +57,16 @@ class Recipe:
     def calibrated(self) -> bool:
         """Whether ranges of activations must be observed."""
         return self.format in IO_TYPES
+
+    @property
+    def on_synthetic(self) -> "Recipe":
+        """The recipe as the built-in synthetic set needs it."""
+        return replace(self, ranges=self.synthetic_ranges)
+
+    @property
+    def walks(self) -> bool:
+        """Whether layers must be chosen one by one; otherwise the range that each activation takes is enough."""
+        return self.calibrated and (self.rounding, self.corrections, self.ranges) != ("nearest", (), "minmax")
 
 
 def load(name_or_path: str) -> Recipe:
@@ -85,18 +110,36 @@ def _parse(name: str, table: dict[str, Any], title: str) -> Recipe:
             raise RecipeError(f"{title}: unknown key {key!r}: choose from {', '.join(keys)}")
     if "format" not in table:
         raise RecipeError(f"{title}: 'format' is missing: set one of {', '.join(FORMATS)}")
-    for key, value in table.items():
-        _check(title, key, value)
-    return Recipe(name=name, **table)
+    fields_of: dict[str, Any] = {key: _checked(title, key, value) for key, value in table.items()}
+    recipe = Recipe(name=name, **fields_of)
+    if recipe.granularity == "tensor" and "slope" in recipe.corrections:
+        raise RecipeError(
+            f"{title}: corrections 'slope' needs granularity 'channel': it is made by each channel's scale"
+        )
+    return recipe
 
 
-def _check(title: str, key: str, value: object) -> None:
+def _checked(title: str, key: str, value: object) -> object:
+    """The value as the field's type has it."""
     expected = get_type_hints(Recipe)[key]
+    if get_origin(expected) is tuple:
+        if not isinstance(value, list):
+            raise RecipeError(f"{title}: {key} {value!r}: must be a list")
+        return tuple(_choice(title, key, item, get_args(get_args(expected)[0])) for item in value)
     if choices := get_args(expected):
-        if value not in choices:
-            raise RecipeError(f"{title}: {key} {value!r}: choose from {', '.join(choices)}")
-    elif type(value) is not int or value < _MINIMUM[key]:
-        raise RecipeError(f"{title}: {key} {value!r}: must be a whole number of at least {_MINIMUM[key]}")
+        return _choice(title, key, value, choices)
+    low, high = _LIMITS[key]
+    # bool is an int to Python, and a whole number is a float to TOML's writers.
+    if type(value) not in (int, expected) or not low <= float(str(value)) <= high:
+        kind = "whole number" if expected is int else "number"
+        raise RecipeError(f"{title}: {key} {value!r}: must be a {kind} from {low} to {high}")
+    return expected(value)
 
 
-_MINIMUM = {"samples": 1, "seed": 0}
+def _choice(title: str, key: str, value: object, choices: tuple[str, ...]) -> object:
+    if value not in choices:
+        raise RecipeError(f"{title}: {key} {value!r}: choose from {', '.join(choices)}")
+    return value
+
+
+_LIMITS: dict[str, tuple[float, float]] = {"samples": (1, 1_000_000), "seed": (0, 2**31 - 1), "damping": (0.0, 10.0)}

@@ -1,5 +1,6 @@
 """The representative dataset: the preprocessed images that calibrate a quantized model and then judge it."""
 
+import dataclasses
 import hashlib
 import math
 import zipfile
@@ -18,12 +19,12 @@ from PIL import Image
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images import MAXIMUM_PIXELS, find_images, read_image
 from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.recipes import FEWEST_TO_SPLIT
 from lite_toolkit.synthetic import synthetic_images
 
 T = TypeVar("T")
 
 HELD_OUT_ONE_IN = 5
-FEWEST_TO_SPLIT = 20
 DECODING_THREADS = 2  # Pillow decodes and resizes without the GIL; more threads hold more decoded photographs at once
 MAXIMUM_ARRAY_IMAGES = 1_000_000  # the header of an array is not to be trusted, and the choice needs 8 bytes for each
 _SAMPLING, _HOLDING_OUT = 1, 2  # the two choices must be independent, so each has a stream of its own
@@ -70,6 +71,7 @@ class RepresentativeDataset:
         calibration: what ranges are observed on.
         held_out: every fifth image, chosen by the seed, for judging the result; none of fewer than 20 images.
         digests: file name -> sha256 in hex; of synthetic images, of their RGB bytes in order.
+        synthetic: whether these are the built-in images.
         skipped: one message for each file that could not be read, its name within the folder first.
     """
 
@@ -78,6 +80,7 @@ class RepresentativeDataset:
     held_out: PreparedImages
     digests: dict[str, str]
     skipped: tuple[str, ...] = ()
+    synthetic: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What a manifest records."""
@@ -85,9 +88,16 @@ class RepresentativeDataset:
             "description": self.description,
             "calibration_images": len(self.calibration),
             "held_out_images": len(self.held_out),
+            "held_out": self._names(self.held_out),
             "skipped": list(self.skipped),
             "sha256": self.digests,
         }
+
+    def _names(self, images: PreparedImages) -> list[str] | list[int]:
+        """The files' names, or places in an array or in the synthetic set."""
+        names = list(self.digests)
+        one_each = len(names) == len(self.calibration) + len(self.held_out)
+        return [names[index] for index in images.chosen] if one_each else images.chosen.tolist()
 
 
 def _untracked(items: Iterable[T], total: int) -> Iterable[T]:  # noqa: ARG001
@@ -132,7 +142,8 @@ def _synthetic(spec: PreprocessingSpec, samples: int, seed: int, track: Track) -
     for index, image in enumerate(track(images, samples)):
         pixels[index] = spec.order_channels(image)
         digest.update(image.tobytes())
-    return _split(f"{samples} synthetic images", spec, pixels, seed, {"synthetic images": digest.hexdigest()})
+    dataset = _split(f"{samples} synthetic images", spec, pixels, seed, {"synthetic images": digest.hexdigest()})
+    return dataclasses.replace(dataset, synthetic=True)
 
 
 def _from_folder(folder: Path, spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:

@@ -102,16 +102,16 @@ def interpreter(model: Path | bytes, threads: int | None = None, *, keep_all: bo
     if isinstance(model, bytes):
         options["model_content"] = model
     elif not model.is_file():
-        raise ModelError(f"no such file: {model}")
+        raise ModelError(f"{model}: {'a folder, not a .tflite file' if model.is_dir() else 'no such file'}")
     else:
         options["model_path"] = str(model)
-    try:
-        with quiet():
+    with quiet():
+        try:
             loaded = runtime.Interpreter(**options)
             loaded.allocate_tensors()
-    except (ValueError, RuntimeError, SystemError) as error:
-        title = "the model" if isinstance(model, bytes) else str(model)
-        raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
+        except (ValueError, RuntimeError, SystemError) as error:
+            title = "the model" if isinstance(model, bytes) else str(model)
+            raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
     return loaded
 
 

@@ -8,12 +8,14 @@ from lite_toolkit import costs
 from lite_toolkit.architectures import VARIANTS, ModelSpec
 from lite_toolkit.console import print_facts, print_table
 from lite_toolkit.published import PUBLISHED
+from lite_toolkit.recipes import FEWEST_TO_SPLIT
 from lite_toolkit.weights.sources import IMAGENET
 
 if TYPE_CHECKING:
     from lite_toolkit.classification import Prediction
     from lite_toolkit.inspection import Endpoint, Inspection
     from lite_toolkit.pipeline import Conversion, Converted
+    from lite_toolkit.validation import Comparison, Validation
 
 
 def variant_rows() -> list[dict[str, Any]]:
@@ -107,6 +109,7 @@ def show_conversion(result: "Conversion") -> None:
     """The summary of `lite-toolkit convert`."""
     for file in result.files:
         print_facts(_file_facts(file, result))
+        print_facts([])
     times = " · ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
     print_facts([("seconds", f"{times} · in all {sum(result.seconds.values()):.1f}")])
     print_notes(*result.notes)
@@ -124,7 +127,9 @@ def show_inspection(found: "Inspection") -> None:
         "structure": sizes.structure_bytes,
     }
     floats = ", ".join(f"{name} {count}" for name, count in found.float_operators.items())
-    boundary = f", of which {found.boundary_operators} convert the model's input or output"
+    converting = found.boundary_operators
+    boundary = f", of which {converting} convert the model's input or output" if converting else ""
+    uncounted = ", ".join(f"{name} {count}" for name, count in found.uncounted.items())
     facts = [
         ("file", f"{found.file}, {_size(found.size_bytes)}, sha256 {found.sha256}"),
         *(("input", _endpoint(tensor)) for tensor in found.inputs),
@@ -134,7 +139,8 @@ def show_inspection(found: "Inspection") -> None:
         ("float tensors", str(found.float_tensors)),
         ("weights", _weights(found)),
         ("params", f"{found.parameters:,}"),
-        ("MAdds", _millions(found.madds)),
+        ("MAdds", f"{_millions(found.madds)}, of convolutions and dense layers"),
+        *([("not counted", f"{uncounted}: what is inside is in neither params nor MAdds")] if uncounted else []),
         ("size by part", ", ".join([*weights, *(f"{name} {_size(size)}" for name, size in others.items() if size)])),
         ("metadata", ", ".join((*found.metadata, *found.associated_files)) or "none"),
         ("signatures", ", ".join(found.signatures) or "none"),
@@ -154,7 +160,51 @@ def show_predictions(found: Sequence["Prediction"]) -> None:
         for prediction in found
         for rank, score in enumerate(prediction.top)
     ]
-    print_table("", ("image", ">class", "label", ">score"), rows)
+    if rows:
+        print_table("", ("image", ">class", "label", ">score"), rows)
+
+
+def validation(found: "Validation") -> dict[str, Any]:
+    """The report of `lite-toolkit validate`."""
+    return {
+        "float": found.reference.name,
+        "quantized": found.quantized.name,
+        "data": found.data,
+        "skipped_images": list(found.skipped),
+        "preprocessing": found.preprocessing.to_json(),
+        "comparison": found.comparison.to_json(),
+        "layers": [layer.to_json() for layer in found.layers],
+        "worst": [
+            {"name": finding.layer.name, "tensor": finding.layer.tensor, "remedies": list(finding.remedies)}
+            for finding in found.worst
+        ],
+    }
+
+
+def show_validation(found: "Validation") -> None:
+    """The summary of `lite-toolkit validate`, its layers, and what helps the worst."""
+    print_facts(
+        [
+            ("float", str(found.reference)),
+            ("quantized", str(found.quantized)),
+            ("images", found.data),
+            *_comparison_facts(found.comparison),
+        ]
+    )
+    columns = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
+    rows = [
+        (
+            *(layer.name, layer.operator, _figure(layer.sqnr_db), _figure(layer.own_sqnr_db), _figure(layer.drop_db)),
+            *(_figure(layer.bias_percent), _figure(layer.slope, 3), _figure(layer.saturated_percent, 3)),
+        )
+        for layer in found.layers
+    ]
+    print_table("", columns, rows)
+    told = [
+        (f"{rank}. {finding.layer.name}", _figure(finding.layer.own_sqnr_db), "\n".join(finding.remedies))
+        for rank, finding in enumerate(found.worst, start=1)
+    ]
+    print_table("Most error added", ("layer", ">own SQNR dB", "what helps"), told)
 
 
 def print_notes(*notes: str) -> None:
@@ -174,10 +224,24 @@ def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]
     if calibration:
         facts.append(("calibrated on", f"{calibration['calibration_images']} of {calibration['description']}"))
     if comparison:
-        sqnr = f", SQNR {comparison.sqnr_db:.1f} dB" if comparison.sqnr_db is not None else ""
+        scores = made["model"]["scores"]
+        sqnr = f", SQNR of the {scores} {comparison.sqnr_db:.1f} dB" if comparison.sqnr_db is not None else ""
         agreement = f"{comparison.agreement_percent:.1f}% same top-1 as float32{sqnr}"
         facts.append(("agreement", f"{agreement}, on {comparison.images} held-out images"))
+    elif result.dataset and made["model"]["format"] != "float32":
+        facts.append(("agreement", f"not measured: images are held out of {FEWEST_TO_SPLIT} or more"))
     return facts
+
+
+def _comparison_facts(found: "Comparison") -> list[tuple[str, str]]:
+    classes = f"{found.agreement_percent:.1f}% same top-1, {found.top5_agreement_percent:.1f}% in the top 5"
+    kind = "of softmax(scores)" if found.scores == "logits" else "of the scores"
+    differences = f"SQNR {_figure(found.sqnr_db)} dB, largest difference {found.largest_difference:.3g}"
+    return [
+        ("agreement", classes),
+        ("scores", f"{found.scores}: {differences}"),
+        ("divergence", f"{found.kl_divergence_nats:.4f} nats, KL {kind}"),
+    ]
 
 
 def _stage(row: costs.StageRow) -> dict[str, Any]:
@@ -216,6 +280,10 @@ def _endpoint_of(tensor: Mapping[str, Any]) -> str:
 
 def _optional(value: float | None, unit: str = "") -> str:
     return "–" if value is None else f"{value:,g}{unit}"
+
+
+def _figure(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 
 def _millions(count: int, digits: int = 1) -> str:

@@ -1,15 +1,31 @@
 """A quantized model against the float model that it was made from."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.classification import Classifier
+from lite_toolkit.errors import ModelError
+from lite_toolkit.graph import read_graph
+from lite_toolkit.preprocessing import PreprocessingSpec, Sized
+from lite_toolkit.representative import MAXIMUM_ARRAY_IMAGES, PreparedImages, load_representative
 from lite_toolkit.runtime import Model
+from lite_toolkit.steps import Steps
+
+if TYPE_CHECKING:
+    from lite_toolkit.layer_errors import LayerError
+    from lite_toolkit.remedies import Finding
+
+ScoreKind = Literal["logits", "probabilities"]
+
+_TOP = 5
+_LEAST_PROBABILITY = 1e-6  # an 8-bit softmax rounds most classes to 0, whose logarithm would be infinite
 
 
 @dataclass(frozen=True)
@@ -19,18 +35,100 @@ class Comparison:
     Attributes:
         images: number of images compared.
         agreement_percent: images whose highest score has the same class; the lowest index wins a tie.
+        top5_agreement_percent: images whose highest float score has a class among the quantized model's best five.
         sqnr_db: signal to quantization noise ratio of the mean-centred scores; None where they are equal.
+        kl_divergence_nats: mean over the images of the Kullback-Leibler divergence from the float model's
+            probabilities to the quantized model's.
         largest_difference: of any score.
+        scores: what the scores were taken for; the softmax of logits are the probabilities.
     """
 
     images: int
     agreement_percent: float
+    top5_agreement_percent: float
     sqnr_db: float | None
+    kl_divergence_nats: float
     largest_difference: float
+    scores: ScoreKind
 
     def to_json(self) -> dict[str, Any]:
         """The fields, with numbers as JSON has them."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `validate` found.
+
+    Attributes:
+        reference, quantized: the two files.
+        data: description of the images.
+        preprocessing: of the images.
+        comparison: of the scores.
+        layers: the error of each, in the order of execution.
+        worst: the layers that add most error, and what helps, the worst first.
+        skipped: one message for each image that could not be read.
+        note: how the preprocessing was found, where that is not certain.
+    """
+
+    reference: Path
+    quantized: Path
+    data: str
+    preprocessing: PreprocessingSpec
+    comparison: Comparison
+    layers: "tuple[LayerError, ...]"
+    worst: "tuple[Finding, ...]"
+    skipped: tuple[str, ...]
+    note: str | None
+
+
+def validate(
+    reference: Path,
+    quantized: Path,
+    data: Path,
+    *,
+    preprocessing: Sized | None = None,
+    samples: int | None = None,
+    steps: Steps | None = None,
+) -> Validation:
+    """Compare two `.tflite` classifiers on images: their scores, and layer by layer.
+
+    Args:
+        reference: the float model.
+        quantized: the model that was made from it.
+        data: folder of images, `.npy` or `.npz`, as `load_representative` takes it.
+        preprocessing: by default that of the manifest beside either model.
+        samples: images used at most; None is all.
+        steps: shows progress.
+
+    Raises:
+        ModelError: a model cannot be run, `reference` is quantized, or the two do not belong together.
+        ImageError: the data cannot be used.
+    """
+    from lite_toolkit.layer_errors import measure
+    from lite_toolkit.remedies import worst
+
+    steps = steps or Steps()
+    spec, note = _preprocessing(reference, quantized, preprocessing)
+    _require_float(reference)
+    with steps.step("images"):
+        dataset = load_representative(data, spec, samples or MAXIMUM_ARRAY_IMAGES, seed=0, track=steps.track)
+        images = _all(dataset.calibration)
+    with steps.step("scores"):
+        ours, theirs = (scores(model, steps.track(images, len(images))) for model in (reference, quantized))
+    with steps.step("layers"):
+        layers = measure(reference.read_bytes(), quantized.read_bytes(), steps.track(images, len(images)))
+    return Validation(
+        reference=reference,
+        quantized=quantized,
+        data=dataset.description,
+        preprocessing=spec,
+        comparison=compare(ours, theirs),
+        layers=layers,
+        worst=worst(layers),
+        skipped=dataset.skipped,
+        note=note,
+    )
 
 
 def scores(model: Path | bytes, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -43,15 +141,64 @@ def compare(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> C
     """Compare scores of shape (images, classes).
 
     SQNR is 10 log10(sum(r^2) / sum((r - q)^2)) over the scores less each image's mean score, since a constant added to
-    all logits of an image changes nothing.
+    all logits of an image changes nothing. Scores are probabilities where the reference's are positive and add up to 1.
     """
     signal = reference - reference.mean(axis=1, keepdims=True)
     noise = signal - (quantized - quantized.mean(axis=1, keepdims=True))
     signal_power, noise_power = (float(np.square(part, dtype=np.float64).sum()) for part in (signal, noise))
-    agreeing = int((reference.argmax(axis=1) == quantized.argmax(axis=1)).sum())
+    best = reference.argmax(axis=1)
+    best_five = np.argsort(-quantized, axis=1, kind="stable")[:, :_TOP]
+    kind = _kind(reference)
     return Comparison(
         images=len(reference),
-        agreement_percent=100 * agreeing / len(reference),
+        agreement_percent=100 * float((best == quantized.argmax(axis=1)).mean()),
+        top5_agreement_percent=100 * float((best_five == best[:, np.newaxis]).any(axis=1).mean()),
         sqnr_db=10 * math.log10(signal_power / noise_power) if noise_power and signal_power else None,
+        kl_divergence_nats=_divergence(_log_probabilities(reference, kind), _log_probabilities(quantized, kind)),
         largest_difference=float(np.abs(reference - quantized).max()),
+        scores=kind,
     )
+
+
+def _kind(reference: NDArray[np.float32]) -> ScoreKind:
+    normalised = reference.min() >= 0 and np.allclose(reference.sum(axis=1), 1, atol=1e-3)
+    return "probabilities" if normalised else "logits"
+
+
+def _log_probabilities(values: NDArray[np.float32], kind: ScoreKind) -> NDArray[np.float64]:
+    logits = values.astype(np.float64)
+    if kind == "probabilities":
+        logits = np.log(logits.clip(_LEAST_PROBABILITY))
+    logits -= logits.max(axis=1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logits
+
+
+def _divergence(reference: NDArray[np.float64], quantized: NDArray[np.float64]) -> float:
+    """Mean over the images of sum(p log(p / q)), from log p and log q."""
+    return max(0.0, float((np.exp(reference) * (reference - quantized)).sum(axis=1).mean()))
+
+
+def _preprocessing(reference: Path, quantized: Path, given: Sized | None) -> tuple[PreprocessingSpec, str | None]:
+    """What either model's manifest tells, and a note where neither does; both models must take and give the same."""
+    sides = [Classifier(path, preprocessing=given) for path in (quantized, reference)]
+    for what, values in (
+        ("input size", [side.model.size for side in sides]),
+        ("number of classes", [side.model.classes for side in sides]),
+    ):
+        if values[0] != values[1]:
+            raise ModelError(f"{quantized} has {what} {values[0]}, but {reference} {values[1]}: they must be the same")
+    told = [side for side in sides if side.note is None] or sides[:1]
+    if any(side.preprocessing != told[0].preprocessing for side in told):
+        raise ModelError(f"the manifests of {quantized} and {reference} name different preprocessing: pass one")
+    return told[0].preprocessing, told[0].note
+
+
+def _require_float(path: Path) -> None:
+    if any(tensor.quantization for tensor in read_graph(path).subgraphs[0].tensors):
+        raise ModelError(f"{path} is quantized: the first model must be the float one")
+
+
+def _all(images: PreparedImages) -> PreparedImages:
+    """The calibration images and those held out of them."""
+    return dataclasses.replace(images, chosen=np.arange(len(images.stored)))

@@ -120,7 +120,7 @@ def _save_lambda(path: Path) -> Path:
     ("make", "name", "message"),
     [
         (lambda path: path, "missing.keras", "no such file"),
-        (_write_text, "text.keras", "must be a .keras file or a SavedModel folder"),
+        (_write_text, "text.keras", "damaged, or neither a .keras file nor a SavedModel folder"),
         (_make_empty_folder, "folder", "must be a .keras file or a SavedModel folder"),
         (_save_sequence_model, "sequence.keras", r"must be \(batch, height, width, 3\)"),
         (_save_lambda, "code.keras", "cannot load"),

@@ -96,15 +96,18 @@ def test_every_module_says_what_it_is(module: str) -> None:
     [
         ("tensorflow", {"backend", "conversion"}),
         ("keras", {"backend"}),
-        ("lite_toolkit.backend", {"builder", "conversion", "weights.checkpoints"}),
+        (
+            "lite_toolkit.backend",
+            {"builder", "conversion", "quantization.operators", "quantization.walk", "weights.checkpoints"},
+        ),
         ("ai_edge_quantizer", {"quantization.writer"}),
-        ("ai_edge_litert", {"quantization.boundary"}),  # its flatbuffer tools; the interpreter is looked up by name
+        ("ai_edge_litert", {"isolation", "quantization.boundary", "quantization.writer"}),  # its flatbuffer tools
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram"}),
+        ("matplotlib", {"diagram", "plot"}),
         ("rich", {"console"}),
-        ("click", {"cli"}),
+        ("click", {"cli", "console"}),
         ("pickle", set()),
     ],
 )

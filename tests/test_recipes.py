@@ -21,18 +21,23 @@ def test_each_format_has_a_default_of_its_name() -> None:
 def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('format = "int8"\ngranularity = "tensor"\nsamples = 7\n')
-    assert recipes.load(str(path)) == recipes.Recipe("mine", "int8", "tensor", samples=7, seed=0)
+    assert recipes.load(str(path)) == recipes.Recipe("mine", "int8", "tensor", samples=7)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('format = "int4"', "format 'int4': choose from float32, float16, dynamic, int8, int16x8"),
-        ('format = "int8"\nsample = 3', "unknown key 'sample': choose from format, granularity, samples, seed"),
-        ('format = "int8"\nsamples = 0', "samples 0: must be a whole number of at least 1"),
+        ('format = "int8"\nsample = 3', "unknown key 'sample': choose from format, granularity, rounding"),
+        ('format = "int8"\nsamples = 0', "samples 0: must be a whole number from 1"),
         ('format = "int8"\nsamples = true', "samples True"),
         ('format = "int8"\nseed = 1.5', "seed 1.5"),
         ('format = ["int8"]', "format"),
+        ('format = "int8"\ncorrections = "bias"', "corrections 'bias': must be a list"),
+        ('format = "int8"\ncorrections = ["gain"]', "corrections 'gain': choose from slope, bias"),
+        ('format = "int8"\nranges = "best"', "ranges 'best': choose from minmax, percentile, mse, kl"),
+        ('format = "int8"\ndamping = -1', "damping -1: must be a number from 0"),
+        ('format = "int8"\ngranularity = "tensor"\ncorrections = ["slope"]', "'slope' needs granularity 'channel'"),
         ("samples = 3", "'format' is missing"),
         ("format int8", "is not a TOML file"),
     ],

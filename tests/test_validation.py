@@ -1,11 +1,18 @@
-"""Comparisons of scores, against formulas written out by hand."""
+"""Comparisons of scores, against formulas written out by hand, and the command that validates."""
 
+import json
 import math
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
-from lite_toolkit.validation import compare
+from lite_toolkit import cli, pipeline, plot, validation
+from lite_toolkit.errors import GateError
+from lite_toolkit.validation import Comparison, compare
 
 
 def test_equal_scores_have_no_noise() -> None:
@@ -31,3 +38,123 @@ def test_agreement_counts_images_and_the_lowest_index_wins_ties() -> None:
     reference = np.array([[5, 1, 0], [0, 5, 1], [1, 0, 5], [0, 3, 2]], np.float32)
     quantized = np.array([[5, 5, 0], [5, 5, 1], [1, 0, 5], [0, 2, 3]], np.float32)
     assert compare(reference, quantized).agreement_percent == 50.0
+
+
+def test_top5_agreement_looks_for_the_best_float_class_among_five() -> None:
+    reference = np.tile(np.array([9, 1, 2, 3, 4, 5, 6], np.float32), (2, 1))
+    quantized = np.array([[2.5, 1, 2, 3, 4, 5, 6], [1.5, 1, 2, 3, 4, 5, 6]], np.float32)
+    found = compare(reference, quantized)
+    assert (found.agreement_percent, found.top5_agreement_percent) == (0.0, 50.0)
+
+
+def test_divergence_of_logits_is_that_of_their_softmax() -> None:
+    # softmax([ln 3, 0]) = (3/4, 1/4); softmax([0, 0]) = (1/2, 1/2).
+    found = compare(np.array([[math.log(3), 0]], np.float32), np.zeros((1, 2), np.float32))
+    assert found.scores == "logits"
+    assert found.kl_divergence_nats == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), abs=1e-6)
+
+
+def test_divergence_of_probabilities() -> None:
+    reference = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
+    found = compare(reference, np.array([[0.5, 0.5], [0.5, 0.5]], np.float32))
+    assert found.scores == "probabilities"
+    assert found.kl_divergence_nats == pytest.approx((0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2, abs=1e-6)
+
+
+def test_a_probability_that_was_rounded_to_0_leaves_the_divergence_finite() -> None:
+    found = compare(np.array([[0.9, 0.1]], np.float32), np.array([[1.0, 0.0]], np.float32))
+    assert found.kl_divergence_nats == pytest.approx(0.9 * math.log(0.9) + 0.1 * math.log(0.1 / 1e-6), abs=1e-4)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True, scope="class")
+    def _needed(self) -> None:
+        pytest.importorskip("tensorflow", reason="converting needs TensorFlow")
+        pytest.importorskip("matplotlib")
+
+    @pytest.fixture(scope="class")
+    def models(self, convert: Callable[..., pipeline.Conversion]) -> list[Path]:
+        return [file.path for file in convert("lite0", "float32", "int8").files]
+
+    def test_the_report(self, tmp_path: Path, models: list[Path], photographs: Path) -> None:
+        result = validate(*models, "--data", photographs, "--json", "--plot", tmp_path / "plot.svg")
+        assert (result.exit_code, result.stderr) == (0, "")
+        from lite_toolkit.layer_errors import LayerError
+
+        document = json.loads(result.stdout)
+        assert document["schema"] == "lite-toolkit/validate"
+        assert [document["float"], document["quantized"]] == [path.name for path in models]
+        assert document["comparison"].keys() == {field.name for field in fields(Comparison)}
+        assert document["comparison"]["images"] == 30
+        names = [layer["name"] for layer in document["layers"]]
+        assert names[0] == "stem_conv"
+        assert document["layers"][0].keys() == {field.name for field in fields(LayerError)}
+        assert {finding["name"] for finding in document["worst"]} < set(names)
+        assert all(finding["remedies"] for finding in document["worst"])
+        texts = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+        assert all(f">{name}<" in texts for name in names)
+
+    def test_people_see_every_layer_and_what_helps(self, models: list[Path], photographs: Path) -> None:
+        printed = validate(*models, "--data", photographs, "--samples", "3").stdout
+        assert "% same top-1" in printed
+        for part in ("block7a_project_conv", "own SQNR dB", "Most error added", "what helps"):
+            assert part in printed
+
+    def test_the_plot_has_the_same_bytes_every_time(
+        self, tmp_path: Path, models: list[Path], photographs: Path
+    ) -> None:
+        for suffix in plot.FORMATS:
+            written = []
+            for name in ("a", "b"):
+                path = tmp_path / f"{name}{suffix}"
+                assert validate(*models, "--data", photographs, "--samples", "2", "--plot", path).exit_code == 0
+                written.append(path.read_bytes())
+            assert written[0] == written[1]
+
+    def test_the_gate(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[Path], photographs: Path
+    ) -> None:
+        arguments = (*models, "--data", photographs, "--samples", "4", "--min-agreement")
+        agreeing = compare(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 0]])
+        monkeypatch.setattr(validation, "compare", lambda *_: agreeing)
+        assert validate(*arguments, "75").exit_code == 0
+        missed = validate(*arguments, "75.5", "-o", tmp_path / "report.json")
+        assert missed.exit_code == GateError.exit_code == 3
+        assert missed.stderr == "Error: 75.00% of the images have the same top-1, less than 75.5%\n"
+        assert "Most error added" in missed.stdout
+        assert json.loads((tmp_path / "report.json").read_text())["comparison"]["agreement_percent"] == 75
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            ("{int8} {int8}", "{int8} is quantized: the first model must be the float one"),
+            ("{int8} {float}", "{int8} is quantized"),
+            ("{float} {larger}", "{larger} has input size (96, 96), but {float} (64, 64): they must be the same"),
+            ("{float} {fewer}", "{fewer} has number of classes 7, but {float} 1000"),
+            ("{float} missing.tflite", "missing.tflite: no such file"),
+            ("{float} {int8} --plot plot.pdf", "plot.pdf: a plot's suffix must be one of .png, .svg"),
+            ("{float} {int8} --data missing", "missing: no such file or folder"),
+        ],
+    )
+    def test_what_does_not_belong_together_is_one_line(
+        self,
+        convert: Callable[..., pipeline.Conversion],
+        models: list[Path],
+        photographs: Path,
+        arguments: str,
+        reason: str,
+    ) -> None:
+        names = {
+            "float": models[0],
+            "int8": models[1],
+            "larger": convert("lite0", "float32", input_size=96).files[0].path,
+            "fewer": convert("lite0", "float32", classes=7).files[0].path,
+        }
+        result = validate("--data", photographs, *arguments.format(**names).split())
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"Error: {reason.format(**names)}")
+        assert result.stderr.count("\n") == 1
+
+
+def validate(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.main, ["validate", *map(str, arguments)])

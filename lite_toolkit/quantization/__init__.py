@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.ranges import Range, observe
-from lite_toolkit.quantization.writer import write
+from lite_toolkit.quantization.walk import choose_parameters
+from lite_toolkit.quantization.writer import with_parameters, write
 from lite_toolkit.recipes import InputOutput, Recipe
 
 __all__ = ["quantize"]
@@ -39,8 +40,13 @@ def quantize(
     """
     if not recipe.calibrated:
         return write(float_model, recipe.format, recipe.granularity, {})
-    observed = observe(float_model, images, _input_range(preprocessing, recipe))
-    return set_types(write(float_model, recipe.format, recipe.granularity, observed), io)
+    input_range = _input_range(preprocessing, recipe)
+    if not recipe.walks:
+        ranges = observe(float_model, images, input_range)
+        return set_types(write(float_model, recipe.format, recipe.granularity, ranges), io)
+    chosen = choose_parameters(float_model, images, input_range, recipe)
+    corrected = with_parameters(float_model, chosen)
+    return set_types(write(corrected, recipe.format, recipe.granularity, chosen.ranges), io)
 
 
 def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:

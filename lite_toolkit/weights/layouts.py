@@ -194,8 +194,12 @@ def _huggingface(tensors: Tensors) -> Tensors:
 
 
 def _keras(tensors: Tensors) -> Tensors:
-    """With Keras 3's one name for kernels; Keras 2 and TensorFlow have another for depthwise ones."""
-    return _renamed(tensors, lambda name: name.replace("/depthwise_kernel", "/kernel"))
+    """With Keras 3's one name for kernels; Keras 2 and TensorFlow have another for depthwise ones.
+
+    keras.applications normalises its input by a layer, whose statistics are ImageNet's, as our preprocessing has them.
+    """
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("normalization/")}
+    return _renamed(weights, lambda name: name.replace("/depthwise_kernel", "/kernel"))
 
 
 def _tensorflow(tensors: Tensors) -> Tensors:

@@ -90,7 +90,10 @@ def test_int8_agrees_and_stays_accurate(
     model = next(converted.glob("*-int8.tflite"))
     assert not float_operators(read_graph(model))
     scores = validation.scores(model, images)
-    assert validation.compare(reference, scores).agreement_percent >= 97
+    found = validation.compare(reference, scores)
+    assert found.agreement_percent >= 97
+    assert found.sqnr_db is not None
+    assert found.sqnr_db >= 25
     assert top1(scores, truth) >= top1(reference, truth) - 1.5
 
 
@@ -105,7 +108,10 @@ def test_the_synthetic_set_is_good_enough_to_start_with(
     assert "synthetic" in report["files"][0]["manifest"]["calibration"]["description"]
     assert "synthetic" in report["notes"][0]
     scores = validation.scores(tmp_path / f"{variant}-int8.tflite", validation_set[0])
-    assert validation.compare(reference, scores).agreement_percent >= 96
+    found = validation.compare(reference, scores)
+    assert found.agreement_percent >= 96
+    assert found.sqnr_db is not None
+    assert found.sqnr_db >= 19.5
 
 
 def test_another_process_writes_the_same_bytes(converted: Path, shared: Path, tmp_path: Path) -> None:

@@ -1,0 +1,250 @@
+"""The layer walk: choose weights, biases and ranges layer by layer, each on what the layers before have become.
+
+Two activations of the representative images are kept for every live tensor: from the float network, and from the
+network quantized so far. A layer is rounded on the latter and corrected towards the former, so that it makes up for the
+errors before it instead of adding to them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.backend import tf
+from lite_toolkit.graph import Operator, Subgraph, read_graph
+from lite_toolkit.quantization import operators, rounding
+from lite_toolkit.quantization.ranges import Range, sample, search, steps
+from lite_toolkit.recipes import Recipe
+
+Array = NDArray[np.float32]
+Double = NDArray[np.float64]
+
+MEMORY_BYTES = 3 << 30
+ROWS = 20_000  # patches that a Hessian is estimated from
+DEPTHWISE_ROWS = 5_000  # a depthwise channel has at most 25 inputs
+SLOPES = (0.8, 1.25)  # a regression slope beyond these is an accident of few images
+
+
+@dataclass
+class Parameters:
+    """What the walk chooses: by operator index, weights and biases; by tensor name, ranges of activations."""
+
+    weights: dict[int, Array] = field(default_factory=dict)
+    biases: dict[int, Array] = field(default_factory=dict)
+    ranges: dict[str, Range] = field(default_factory=dict)
+
+
+@dataclass
+class _Activation:
+    """A tensor of all images, from the float and from the quantized network."""
+
+    exact: Array
+    quantized: Array
+
+
+def choose_parameters(float_model: bytes, images: Iterable[Array], input_range: Range, recipe: Recipe) -> Parameters:
+    """Choose the parameters of every layer of a float `.tflite`.
+
+    Args:
+        float_model: the content of a file with one image input, and operators that `operators` knows.
+        images: normalised float32 (height, width, 3); of more than fit `MEMORY_BYTES`, an even choice is used.
+        input_range: of the quantized input.
+        recipe: rounding, corrections and the criterion of ranges.
+
+    Raises:
+        ModelError: an operator that `operators` does not know.
+    """
+    graph = read_graph(float_model).subgraphs[0]
+    exact = _thinned(np.stack(list(images)), _bytes_per_image(graph))
+    return _Walk(graph, recipe).run(exact, input_range)
+
+
+def quantize(values: Array, limits: Range) -> Array:
+    """Values at the steps that int8 has over a range, as TFLite rounds them: the zero point is a whole step."""
+    scale, zero_point = steps(limits)
+    low, high = ((end - zero_point) * scale for end in (-128, 127))
+    result = np.empty_like(values)
+    for start in range(0, len(values), operators.BATCH):
+        part = slice(start, start + operators.BATCH)
+        result[part] = tf.quantization.fake_quant_with_min_max_args(values[part], low, high)
+    return result
+
+
+class _Walk:
+    """One way through a graph. `live` holds the activations that operators further down read."""
+
+    def __init__(self, graph: Subgraph, recipe: Recipe) -> None:
+        self.graph = graph
+        self.recipe = recipe
+        self.chosen = Parameters()
+        self.live: dict[int, _Activation] = {}
+
+    def run(self, images: Array, input_range: Range) -> Parameters:
+        """Visit every operator; float32 images (n, height, width, 3)."""
+        self.keep(self.graph.inputs[0], images, images.copy(), input_range)
+        last_use = _last_uses(self.graph)
+        for operator in self.graph.operators:
+            compute = self.linear_layer if operator.name in operators.LINEAR else self.other_layer
+            exact, quantized = compute(operator)
+            output = operator.outputs[0]
+            self.keep(output, exact, quantized, self.range_of(output, exact, quantized))
+            for index in {index for index in operator.inputs if last_use[index] == operator.index}:
+                self.live.pop(index, None)
+        return self.chosen
+
+    def keep(self, tensor: int, exact: Array, quantized: Array, limits: Range) -> None:
+        """Settle the range of a tensor, and round its quantized values to the steps over it."""
+        self.chosen.ranges[self.graph.tensors[tensor].name] = limits
+        # 16 bits leave an activation as it is, next to the weights' 8.
+        self.live[tensor] = _Activation(
+            exact, quantize(quantized, limits) if self.recipe.format == "int8" else quantized
+        )
+
+    def linear_layer(self, operator: Operator) -> tuple[Array, Array]:
+        """Round, correct the slope and then the bias of one convolution or dense layer."""
+        source, recipe = self.live[operator.inputs[0]], self.recipe
+        weights = np.array(self.graph.tensors[operator.inputs[1]].data(), np.float32)
+        bias = _bias(self.graph, operator)
+        rounded = _round(operator, weights, source.quantized, recipe)
+        exact = operators.linear(operator, source.exact, weights)
+        quantized = operators.linear(operator, source.quantized, rounded)
+        if "slope" in recipe.corrections:
+            slope = _slopes(exact, quantized)
+            axes = rounding.channel_axes(_is_depthwise(operator), weights.ndim)
+            rounded = np.divide(rounded, np.expand_dims(slope, axes), dtype=np.float32)
+            quantized /= slope
+        corrected = bias + _means(exact - quantized) if "bias" in recipe.corrections else bias
+        self.chosen.weights[operator.index], self.chosen.biases[operator.index] = rounded, corrected
+        return operators.activate(operator, exact + bias), operators.activate(operator, quantized + corrected)
+
+    def other_layer(self, operator: Operator) -> tuple[Array, Array]:
+        """An operator without weights of its own."""
+        sources = [self.live[index] for index in operator.inputs if index in self.live]
+        exact = operators.compute(operator, self.graph, [source.exact for source in sources])
+        return exact, operators.compute(operator, self.graph, [source.quantized for source in sources])
+
+    def range_of(self, tensor: int, exact: Array, quantized: Array) -> Range:
+        """The range that serves a tensor best by itself, or one shared with what it is added to."""
+        name = self.graph.tensors[tensor].name
+        if name in self.chosen.ranges:
+            return self.chosen.ranges[name]
+        own = search(exact, self.recipe.ranges)
+        addition = self.next_addition(tensor) if self.recipe.ranges == "mse" else None
+        if addition is None:
+            return own
+        other = next(index for index in addition.inputs if index != tensor)
+        shared = self.chosen.ranges[self.graph.tensors[other].name]
+        if not _sharing_pays(self.live[other].quantized, quantized, own, shared):
+            return own
+        self.chosen.ranges[self.graph.tensors[addition.outputs[0]].name] = shared
+        return shared
+
+    def next_addition(self, tensor: int) -> Operator | None:
+        """The ADD that alone reads a tensor, where the other operand has its range already."""
+        readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
+        alone = len(readers) == 1 and readers[0].name == "ADD" and len(set(readers[0].inputs)) == 2
+        return (
+            readers[0] if alone and all(index in self.live or index == tensor for index in readers[0].inputs) else None
+        )
+
+
+def _sharing_pays(first: Array, second: Array, own: Range, shared: Range) -> bool:
+    """Whether a sum has less error where both operands and the result have one scale, and nothing is rounded twice.
+
+    Args:
+        first: the operand that is rounded over `shared` already.
+        second: the other one, not yet rounded; `own` is its best range by itself.
+    """
+    a, b = sample(first)[np.newaxis], sample(second)[np.newaxis]
+    total = a + b
+    apart = quantize(a + quantize(b, own), search(total, "mse"))
+    together = quantize(a + quantize(b, shared), shared)
+    return float(np.square(together - total).mean()) < float(np.square(apart - total).mean())
+
+
+def _last_uses(graph: Subgraph) -> dict[int, int]:
+    return {index: operator.index for operator in graph.operators for index in operator.inputs}
+
+
+def _bytes_per_image(graph: Subgraph) -> int:
+    """The most that the walk holds of one image at a time: both activations of every live tensor, and a copy of two."""
+    last_use, live, most = _last_uses(graph), {graph.inputs[0]}, 0
+    for operator in graph.operators:
+        live |= set(operator.outputs)
+        sizes = sorted(graph.tensors[index].elements for index in live)
+        most = max(most, 8 * sum(sizes) + 8 * sum(sizes[-2:]))
+        live -= {index for index in operator.inputs if last_use[index] == operator.index}
+    return most
+
+
+def _thinned(images: Array, bytes_per_image: int) -> Array:
+    count = max(1, min(len(images), MEMORY_BYTES // bytes_per_image))
+    return images[np.arange(count) * len(images) // count]
+
+
+def _is_depthwise(operator: Operator) -> bool:
+    return operator.name == "DEPTHWISE_CONV_2D"
+
+
+def _bias(graph: Subgraph, operator: Operator) -> Array:
+    """The stored bias; zeros where the layer has none."""
+    weights = graph.tensors[operator.inputs[1]]
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        return np.array(graph.tensors[operator.inputs[2]].data(), np.float32)
+    return np.zeros(weights.shape[3 if _is_depthwise(operator) else 0], np.float32)
+
+
+def _round(operator: Operator, weights: Array, x: Array, recipe: Recipe) -> Array:
+    depthwise = _is_depthwise(operator)
+    steps_of = rounding.scales(weights, depthwise)
+    if recipe.granularity == "tensor":
+        steps_of = np.full_like(steps_of, steps_of.max())
+    if recipe.rounding == "nearest":
+        return rounding.nearest(weights, steps_of)
+    return rounding.gptq(weights, steps_of, _hessian(operator, weights, x), recipe.damping, depthwise)
+
+
+def _hessian(operator: Operator, weights: Array, x: Array) -> Double:
+    """X^T X of sampled patches, in the order of `rounding.gptq`; of each channel alone for depthwise layers."""
+    if operator.name == "FULLY_CONNECTED":
+        rows = x.reshape(len(x), -1)
+    else:
+        depthwise = _is_depthwise(operator)
+        places = -(-(DEPTHWISE_ROWS if depthwise else ROWS) // len(x))
+        kernel = weights.shape[1], weights.shape[2]
+        patches = operators.sample_patches(operator, x, kernel, places, operator.index)
+        if depthwise:
+            channels = tf.transpose(patches, (2, 1, 0))
+            return np.asarray(tf.matmul(channels, channels, transpose_b=True) / len(patches), np.float64)
+        rows = patches.reshape(len(patches), -1)
+    return np.asarray(rows.T @ rows / len(rows), np.float64)
+
+
+def _slopes(exact: Array, quantized: Array) -> Array:
+    """The regression slope of each channel's quantized values on its exact ones; 1 where the exact ones do not vary."""
+    covariance, variance = _covariance(exact, quantized), _covariance(exact, exact)
+    slopes = np.where(variance > 1e-12, covariance / np.maximum(variance, 1e-12), 1.0)
+    return np.clip(slopes, *SLOPES).astype(np.float32)
+
+
+def _covariance(first: Array, second: Array) -> Double:
+    rows = first.size // first.shape[-1]
+    product = np.zeros(first.shape[-1])
+    for start in range(0, len(first), operators.BATCH):
+        part = slice(start, start + operators.BATCH)
+        product += np.einsum("nc,nc->c", _rows(first[part]), _rows(second[part]))
+    return np.asarray(product / rows - _means(first).astype(np.float64) * _means(second))
+
+
+def _means(values: Array) -> Array:
+    """The mean of each channel. Parts are summed in float64: a million float32 values lose the last digits."""
+    total = np.zeros(values.shape[-1])
+    for start in range(0, len(values), operators.BATCH):
+        total += _rows(values[start : start + operators.BATCH]).sum(0)
+    return np.asarray(total / (values.size // values.shape[-1]), np.float32)
+
+
+def _rows(values: Array) -> Array:
+    """One row for each place: (places, channels)."""
+    return values.reshape(-1, values.shape[-1])
