@@ -377,13 +377,13 @@ def validate(
     delivery: Delivery,
 ) -> None:
     """Show what the .tflite model QUANTIZED lost of FLOAT, the one it was made from, and where."""
+    from lite_toolkit import pictures, tables, validation
     from lite_toolkit import plot as plots
-    from lite_toolkit import tables, validation
     from lite_toolkit.console import ShownSteps, warn
 
     if plot:
         outputs.require_free([plot], delivery.force)
-        plots.require(plot)
+        pictures.require(plot)
     chosen = _preprocessing(preprocessing)
     found = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
     for message in (*([found.note] if found.note else []), *(f"skipped {skipped}" for skipped in found.skipped)):

@@ -7,11 +7,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import costs, outputs
+from lite_toolkit import costs, pictures
 from lite_toolkit.architectures import BlockSpec, ModelSpec
-from lite_toolkit.errors import MissingExtraError, OutputError
-
-FORMATS = (".png", ".svg")
 
 _CLASSES = 1000
 
@@ -97,19 +94,7 @@ def draw(spec: ModelSpec, path: Path, size: costs.Size | None = None) -> None:
         MissingExtraError: matplotlib is not installed.
         LiteToolkitError: `size` is too small.
     """
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise OutputError(f"{path}: a diagram's suffix must be one of {', '.join(FORMATS)}")
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report") from error
-    # Left alone, matplotlib writes the date and its own version into the file, and draws the ids inside it by chance.
-    unsigned = {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lite-toolkit"}):
-        picture = figure(spec, size)
-        with outputs.replacing(path) as temporary:
-            picture.savefig(temporary, format=suffix[1:], dpi=150, metadata={"Title": _name(spec), **unsigned})
+    pictures.save(lambda: figure(spec, size), _name(spec), path)
 
 
 def figure(spec: ModelSpec, size: costs.Size | None = None) -> Any:

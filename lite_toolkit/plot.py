@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import outputs
-from lite_toolkit.errors import MissingExtraError, OutputError
+from lite_toolkit import pictures
 from lite_toolkit.layer_errors import LayerError
 from lite_toolkit.validation import Comparison, Validation
-
-FORMATS = (".png", ".svg")
 
 # Lengths in inches.
 _LAYER, _LEFT, _RIGHT, _LEAST_WIDTH = 0.145, 0.7, 0.2, 9.0
@@ -18,37 +15,13 @@ _SMALL, _MIDDLE, _LARGE = 7.0, 9.5, 15.0  # points
 _INK, _GREY, _LINES, _OWN, _WORST = "#22303c", "#74818d", "#e3e7eb", "#4f86c6", "#d1495b"
 
 
-def require(path: Path) -> None:
-    """Refuse at the start of a long job what `draw` could not do.
-
-    Raises:
-        OutputError: the suffix is none of `FORMATS`.
-        MissingExtraError: matplotlib is not installed.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise OutputError(f"{path}: a plot's suffix must be one of {', '.join(FORMATS)}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report") from error
-
-
 def draw(found: Validation, path: Path) -> None:
     """Draw SQNR and drops along the graph to an `.svg` or `.png` file; equal findings give equal bytes.
 
     Raises:
-        OutputError, MissingExtraError: as `require`; or the file cannot be written.
+        OutputError, MissingExtraError: as `pictures.require`; or the file cannot be written.
     """
-    require(path)
-    import matplotlib
-
-    suffix, title = path.suffix.lower(), _title(found)
-    # Left alone, matplotlib writes the date and its own version into the file, and draws the ids inside it by chance.
-    unsigned = {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lite-toolkit"}):
-        picture = figure(found)
-        with outputs.replacing(path) as temporary:
-            picture.savefig(temporary, format=suffix[1:], dpi=150, metadata={"Title": title, **unsigned})
+    pictures.save(lambda: figure(found), _title(found), path)
 
 
 def figure(found: Validation) -> Any:

@@ -105,7 +105,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram", "plot"}),
+        ("matplotlib", {"diagram", "pictures", "plot"}),
         ("rich", {"console"}),
         ("click", {"cli", "console"}),
         ("pickle", set()),

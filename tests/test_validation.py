@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, pipeline, plot, validation
+from lite_toolkit import cli, pictures, pipeline, validation
 from lite_toolkit.errors import GateError
 from lite_toolkit.validation import Comparison, compare
 
@@ -103,7 +103,7 @@ class TestCommand:
     def test_the_plot_has_the_same_bytes_every_time(
         self, tmp_path: Path, models: list[Path], photographs: Path
     ) -> None:
-        for suffix in plot.FORMATS:
+        for suffix in pictures.FORMATS:
             written = []
             for name in ("a", "b"):
                 path = tmp_path / f"{name}{suffix}"
@@ -132,7 +132,7 @@ class TestCommand:
             ("{float} {larger}", "{larger} has input size (96, 96), but {float} (64, 64): they must be the same"),
             ("{float} {fewer}", "{fewer} has number of classes 7, but {float} 1000"),
             ("{float} missing.tflite", "missing.tflite: no such file"),
-            ("{float} {int8} --plot plot.pdf", "plot.pdf: a plot's suffix must be one of .png, .svg"),
+            ("{float} {int8} --plot plot.pdf", "plot.pdf: a picture's suffix must be one of .png, .svg"),
             ("{float} {int8} --data missing", "missing: no such file or folder"),
         ],
     )
