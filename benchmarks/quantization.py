@@ -66,11 +66,13 @@ def measure(variant, options, folder):
     spec = PreprocessingSpec.from_json(preprocessing)
     images = [spec.apply(read_image(path)) for path in paths]
     reference = validation.scores(float_model, images)
-    models = {"float32": float_model}
-    models |= {recipe: toolkit(variant, recipe, options.calibration, folder)[0] for recipe in FORMATS[1:]}
-    models |= {"int8, synthetic set": toolkit(variant, "int8", None, folder)[0]}
-    models |= {"TensorFlow int8": tensorflow_ptq(variant, options.calibration)}
-    for method, model in models.items():
+    makers = {"float32": lambda: float_model}
+    for recipe in FORMATS[1:]:
+        makers[recipe] = lambda recipe=recipe: toolkit(variant, recipe, options.calibration, folder)[0]
+    makers["int8, synthetic set"] = lambda: toolkit(variant, "int8", None, folder)[0]
+    makers["TensorFlow int8"] = lambda: tensorflow_ptq(variant, options.calibration)
+    for method in options.methods.split(";") if options.methods else makers:
+        model = makers[method]()
         scores = reference if method == "float32" else validation.scores(model, images)
         top1 = 100 * float((scores.argmax(axis=1) == truth).mean())
         compared = dataclasses.asdict(validation.compare(reference, scores))
@@ -83,12 +85,14 @@ def main():
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--classes", type=Path, required=True)
     parser.add_argument("--variants", default="lite0,lite1,lite2")
+    parser.add_argument("--methods", help="separated by semicolons; the results of others are kept")
     options = parser.parse_args()
-    rows = []
+    kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    rows = {(row["variant"], row["method"]): row for row in kept}
     with tempfile.TemporaryDirectory() as folder:
         for variant in options.variants.split(","):
             for row in measure(variant, options, Path(folder)):
-                rows.append(row)
+                rows[variant, row["method"]] = row
                 sqnr = "–" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB"
                 print(
                     f"| {variant} | {row['method']} | {row['size_bytes'] / 1e6:.1f} MB | {row['top1_percent']:.1f}% "
@@ -103,7 +107,9 @@ def main():
         "runtime": runtime_version(),
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"schema_version": 1, "environment": environment, "rows": rows}, indent=2) + "\n")
+    RESULTS.write_text(
+        json.dumps({"schema_version": 1, "environment": environment, "rows": list(rows.values())}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

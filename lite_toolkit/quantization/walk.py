@@ -23,6 +23,7 @@ Double = NDArray[np.float64]
 MEMORY_BYTES = 3 << 30
 ROWS = 20_000  # patches that a Hessian is estimated from
 DEPTHWISE_ROWS = 5_000  # a depthwise channel has at most 25 inputs
+INT16_MARGIN = 2.0  # 16 bits have steps to spare: better those than a clipped score
 SLOPES = (0.8, 1.25)  # a regression slope beyond these is an accident of few images
 
 
@@ -130,6 +131,8 @@ class _Walk:
         if name in self.chosen.ranges:
             return self.chosen.ranges[name]
         own = search(exact, self.recipe.ranges)
+        if self.recipe.format == "int16x8":
+            return own[0] * INT16_MARGIN, own[1] * INT16_MARGIN
         addition = self.next_addition(tensor) if self.recipe.ranges == "mse" else None
         if addition is None:
             return own
