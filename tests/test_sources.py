@@ -119,7 +119,7 @@ class Hub:
         self.main = commit
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body, as huggingface.co has them."""
+        """Status, headers and body, as the real hub has them."""
         match path.strip("/").split("/"):
             case ["api", "models", owner, repo, *revision] if f"{owner}/{repo}" in self.files:
                 commit = revision[1] if revision and revision[1] != "main" else self.main
