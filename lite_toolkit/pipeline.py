@@ -136,7 +136,6 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     wanted = request.wanted
     outputs.require_free(request.files, request.force)
     origin = _from_model(request, request.model, steps) if request.model else _from_variant(request, steps)
-    _check_labels(request.labels, origin.classifier.classes)
     dataset = _representative(request, origin, steps)
     with steps.step("convert"):
         from lite_toolkit.conversion import to_tflite
@@ -182,6 +181,7 @@ def _from_model(request: Request, path: Path, steps: Steps) -> _Origin:
         from lite_toolkit.conversion import from_file
 
         classifier = from_file(path, request.input_size)
+    _check_labels(request.labels, classifier.classes)
     size = classifier.height, classifier.width
     notes = []
     preset = "pixels" if classifier.rescales else "lite"

@@ -83,7 +83,7 @@ class _Walk:
 
     def run(self, images: Array, input_range: Range) -> Parameters:
         """Visit every operator; float32 images (n, height, width, 3)."""
-        self.keep(self.graph.inputs[0], images, images.copy(), input_range)
+        self.keep(self.graph.inputs[0], images, images, input_range)
         last_use = _last_uses(self.graph)
         for operator in self.graph.operators:
             compute = self.linear_layer if operator.name in operators.LINEAR else self.other_layer
