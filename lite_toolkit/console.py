@@ -39,6 +39,11 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     _print(table)
 
 
+def print_notes(*notes: str) -> None:
+    """Sentences below a table."""
+    print_facts(("note", note) for note in notes)
+
+
 def warn(message: str) -> None:
     """One line on standard error."""
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201

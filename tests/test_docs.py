@@ -70,7 +70,8 @@ def test_the_readme_names_no_other_option() -> None:
 def test_the_commands_of_the_readme_parse(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
     if not name.startswith("-"):
-        COMMANDS[name].make_context(name, arguments)  # parses and checks, and does not run
+        parent = click.Context(cli.main, **cli.main.context_settings)
+        COMMANDS[name].make_context(name, arguments, parent)  # parses and checks, and does not run
 
 
 def test_the_readme_shows_commands() -> None:

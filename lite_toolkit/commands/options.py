@@ -1,0 +1,68 @@
+"""What the commands share: where a report goes, and options that several take."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lite_toolkit import architectures, outputs
+
+if TYPE_CHECKING:
+    from lite_toolkit.preprocessing import Sized
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+INPUT_SIZE = click.IntRange(min=architectures.MINIMUM_INPUT_SIZE)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where a command's report goes: standard output, as text or JSON, and a file."""
+
+    as_json: bool
+    file: Path | None
+    force: bool
+
+    def send(self, report: Mapping[str, Any], show: Callable[[], None]) -> None:
+        """Save the report where asked, and print it as JSON or for people."""
+        if self.file:
+            outputs.write_json(self.file, report)
+        if self.as_json:
+            click.echo(outputs.to_json(report), nl=False)
+        else:
+            show()
+
+
+def _require_own_place(report: Path, others: Iterable[object]) -> None:
+    for other in others:
+        for path in other if isinstance(other, tuple) else (other,):
+            if isinstance(path, Path) and path.resolve() == report.resolve():
+                raise click.UsageError(
+                    f"-o {report} is also read or written as something else: save the report elsewhere"
+                )
+
+
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that reports; the command gets them as `delivery`."""
+
+    @click.option("-o", "--report", type=FILE, help="Save the report as JSON to this file.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+    @click.option("--force", is_flag=True, help="Replace files that exist.")
+    @functools.wraps(command)
+    def with_delivery(*, as_json: bool, report: Path | None, force: bool, **options: Any) -> None:
+        if report:
+            _require_own_place(report, options.values())
+            outputs.require_free([report], force)
+        command(delivery=Delivery(as_json, report, force), **options)
+
+    return with_delivery
+
+
+def sized(name: str | None) -> "Sized | None":
+    """The preprocessing that `--preprocessing` names."""
+    from lite_toolkit.preprocessing import named
+
+    return named(name) if name else None
