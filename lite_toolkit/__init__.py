@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from lite_toolkit.classification import Classifier
     from lite_toolkit.errors import LiteToolkitError
     from lite_toolkit.inspection import inspect
-    from lite_toolkit.pipeline import Request, convert
+    from lite_toolkit.pipeline import convert
     from lite_toolkit.preprocessing import PreprocessingSpec
+    from lite_toolkit.request import Request
     from lite_toolkit.weights.loading import load_model, read_weights
 
 __all__ = [
@@ -47,8 +48,9 @@ _MODULES = {
     "classification": ("Classifier",),
     "errors": ("LiteToolkitError",),
     "inspection": ("inspect",),
-    "pipeline": ("Request", "convert"),
+    "pipeline": ("convert",),
     "preprocessing": ("PreprocessingSpec",),
+    "request": ("Request",),
     "weights.loading": ("load_model", "read_weights"),
 }
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,11 @@ class Subgraph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     operators: tuple[Operator, ...]
+
+    @cached_property
+    def last_uses(self) -> Mapping[int, int]:
+        """Number of a tensor -> index of the last operator that reads it."""
+        return {index: operator.index for operator in self.operators for index in operator.inputs}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from lite_toolkit.graph import Operator, Subgraph, Tensor
 Granularity = Literal["per-channel", "per-tensor"]
 
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-_INNER_END = "_quantized"  # of the tensor inside, where `convert` gave the model's input or output another type
+INNER_END = "_quantized"  # of the tensor inside, where `convert` gave the model's input or output another type
 # How TensorFlow calls what computes a layer; the other parts of a fused tensor's name are batch-norm and activation.
 _COMPUTATIONS = {
     "CONV_2D": ("convolution", "Conv2D"),
@@ -88,7 +88,7 @@ def _keyed(graph: Subgraph, operators: list[Operator], matched: set[int]) -> Ite
 
 def _layer(reference: Subgraph, ours: Operator, quantized: Subgraph, theirs: Operator) -> Layer:
     return Layer(
-        name=_layer_name(reference, ours),
+        name=layer_name(reference, ours),
         operator=ours.name,
         reference=_output(reference, ours),
         quantized=_output(quantized, theirs),
@@ -105,8 +105,11 @@ def _granularity(graph: Subgraph, operator: Operator) -> Granularity | None:
     return "per-channel" if quantization.per_channel else "per-tensor"
 
 
-def _layer_name(graph: Subgraph, operator: Operator) -> str:
-    """Of names such as "net_1/stem_bn_1/add;net_1/stem_conv_1/convolution", the layer that computes: "stem_conv"."""
+def layer_name(graph: Subgraph, operator: Operator) -> str:
+    """The name of an operator's layer.
+
+    Of names such as "net_1/stem_bn_1/add;net_1/stem_conv_1/convolution", the layer that computes: "stem_conv".
+    """
     own = _output(graph, operator).name
     read = [
         graph.tensors[number].name for number in operator.inputs if number >= 0 and graph.tensors[number].is_constant
@@ -127,4 +130,4 @@ def _output(graph: Subgraph, operator: Operator) -> Tensor:
 
 
 def _plain_name(tensor: Tensor) -> str:
-    return tensor.name.removesuffix(_INNER_END)
+    return tensor.name.removesuffix(INNER_END)

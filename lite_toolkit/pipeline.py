@@ -2,20 +2,25 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import architectures, manifest, outputs, recipes, validation
-from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec, Sized
-from lite_toolkit.recipes import IO_TYPES, InputOutput, Recipe
+from lite_toolkit import architectures, manifest, mixed_precision, outputs, validation
+from lite_toolkit.errors import GateError, LiteToolkitError
+from lite_toolkit.graph import read_graph
+from lite_toolkit.mixed_precision import Layers, Trade
+from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe
 from lite_toolkit.representative import RepresentativeDataset, load_representative
+from lite_toolkit.request import Request
 from lite_toolkit.runtime import Model, TensorInfo
 from lite_toolkit.steps import Steps
 
@@ -24,76 +29,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to convert, and how.
+class Converted:
+    """One written file.
 
     Attributes:
-        recipes: one for each file to write; "float32" writes the float model itself.
-        variant: of the network; None for `model`.
-        model: a `.keras` file or SavedModel folder instead of a variant.
-        weights, conventions: as `weights.loading.read_weights` takes them.
-        classes: of a fresh classifier, where the checkpoint has another number.
-        labels: one name for each class.
-        input_size: side of the square input in pixels; None is the network's own.
-        io: dtype of input and output of the calibrated formats; None is the first that the format allows.
-        activation: "softmax" or "none" (logits).
-        preprocessing: instead of what comes with the weights, for the size of the input.
-        calibration_data: folder of images, `.npy` or `.npz`; None is the synthetic set.
-        output: the file for a single recipe when it ends in `.tflite`, otherwise the folder; None is the current one.
-        keep_float: write the float32 model too.
-        force: replace files that exist.
+        path, size_bytes: of the model.
+        manifest: what stands beside it.
+        assessment: what its format cost, unless nothing was held out.
+        trade: the layers that stay in float for a bound, where there is need.
     """
-
-    recipes: tuple[Recipe, ...]
-    variant: str | None = None
-    model: Path | None = None
-    weights: str = "imagenet"
-    conventions: str | None = None
-    classes: int | None = None
-    labels: tuple[str, ...] | None = None
-    input_size: int | None = None
-    io: InputOutput | None = None
-    activation: Literal["softmax", "none"] = "softmax"
-    preprocessing: Sized | None = None
-    calibration_data: Path | None = None
-    output: Path | None = None
-    keep_float: bool = False
-    force: bool = False
-
-    @property
-    def name(self) -> str:
-        """The first part of the files' names."""
-        return self.variant or (self.model.stem if self.model else "model")
-
-    def path(self, recipe: Recipe) -> Path:
-        """Where the file of one recipe goes."""
-        if self.output is not None and self.output.suffix == ".tflite":
-            return (
-                self.output if recipe in self.recipes else self.output.with_name(f"{self.output.stem}-float32.tflite")
-            )
-        return (self.output or Path()) / f"{self.name}-{recipe.format}.tflite"
-
-    @property
-    def wanted(self) -> tuple[Recipe, ...]:
-        """The recipes of all files to write."""
-        kept = self.keep_float and all(recipe.format != "float32" for recipe in self.recipes)
-        return (*self.recipes, *((recipes.default("float32"),) if kept else ()))
-
-    @property
-    def files(self) -> list[Path]:
-        """Every file to write: the models, each with its manifest."""
-        models = [self.path(recipe) for recipe in self.wanted]
-        return [file for model in models for file in (model, manifest.path_of(model))]
-
-
-@dataclass(frozen=True)
-class Converted:
-    """One written file: its path, size, manifest and, unless nothing was held out, what its format cost."""
 
     path: Path
     size_bytes: int
     manifest: Mapping[str, Any]
-    comparison: validation.Comparison | None
+    assessment: validation.Assessment | None
+    trade: Trade | None
 
 
 @dataclass(frozen=True)
@@ -126,10 +76,60 @@ class _Origin:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What every file of a request is made from."""
+
+    request: Request
+    origin: _Origin
+    float_model: bytes
+    dataset: RepresentativeDataset | None
+    steps: Steps
+
+    def quantize(self, recipe: Recipe) -> bytes:
+        """The model by one recipe."""
+        from lite_toolkit.quantization import quantize
+
+        dataset = self.dataset if recipe.calibrated else None
+        images = self.steps.track(dataset.calibration, len(dataset.calibration)) if dataset else ()
+        types = IO_TYPES.get(recipe.format, ("float32",))
+        recipe = recipe.on_synthetic if dataset and dataset.synthetic else recipe
+        io = self.request.io or types[0]
+        return quantize(self.float_model, recipe, self.origin.preprocessing, images, io)
+
+    def compare(self, model: bytes) -> validation.Comparison:
+        """A model's scores with the float model's, on the held-out images."""
+        return validation.compare(self.reference, self._scores(model))
+
+    @cached_property
+    def reference(self) -> NDArray[np.float32]:
+        """The float model's scores of the held-out images."""
+        return self._scores(self.float_model)
+
+    @property
+    def held_out(self) -> Iterable[NDArray[np.float32]]:
+        """The images that no model was calibrated on; none where there were few."""
+        return self.dataset.held_out if self.dataset else ()
+
+    def _scores(self, model: bytes) -> NDArray[np.float32]:
+        return validation.scores(model, self.held_out)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One file's content, before it is written."""
+
+    recipe: Recipe
+    content: bytes
+    trade: Trade | None = None
+    assessment: validation.Assessment | None = None
+
+
 def convert(request: Request, steps: Steps | None = None) -> Conversion:
-    """Do the whole job; nothing is written unless every file could be made.
+    """Do the whole job; nothing is written unless every file could be made, and is as good as was asked for.
 
     Raises:
+        GateError: a model loses more than it may.
         LiteToolkitError: a value that does not fit, or anything that cannot be read, converted or written.
     """
     steps = steps or Steps()
@@ -140,15 +140,13 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     with steps.step("convert"):
         from lite_toolkit.conversion import to_tflite
 
-        float_model = to_tflite(origin.classifier, origin.scores)
-    models = [_quantize(float_model, recipe, request.io, origin, dataset, steps) for recipe in wanted]
-    comparisons = _compare(float_model, models, wanted, dataset, steps)
-    files = [
-        _converted(request, recipe, model, origin, dataset, comparison)
-        for recipe, model, comparison in zip(wanted, models, comparisons, strict=True)
-    ]
-    _write(files, models)
-    return Conversion(tuple(files), dataset, tuple(origin.notes), len(float_model), dict(steps.seconds))
+        job = _Job(request, origin, to_tflite(origin.classifier, origin.scores), dataset, steps)
+    made = [_assessed(job, _make(job, recipe)) for recipe in wanted]
+    files = [_converted(job, one) for one in made]
+    if request.min_agreement is not None:
+        _require_agreement(request.min_agreement, files)
+    _write(files, [one.content for one in made])
+    return Conversion(tuple(files), dataset, tuple(origin.notes), len(job.float_model), dict(steps.seconds))
 
 
 def _from_variant(request: Request, steps: Steps) -> _Origin:
@@ -165,13 +163,13 @@ def _from_variant(request: Request, steps: Steps) -> _Origin:
     with steps.step("build"):
         from lite_toolkit.conversion import from_keras
 
-        loaded = load_model(weights, classes=request.classes, activation=request.activation)
+        loaded = load_model(weights, classes=request.classes, activation=request.final_activation)
     provenance = {
         "variant": spec.name,
         "weights": {"source": weights.name, "sha256": weights.sha256, "layout": weights.layout},
         "fresh_classifier": loaded.fresh_head,
     }
-    scores = "logits" if request.activation == "none" else "probabilities"
+    scores = "logits" if request.final_activation == "none" else "probabilities"
     notes = [_head_note(loaded.classes, weights.classes)] if loaded.fresh_head and weights.sha256 else []
     return _Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, notes)
 
@@ -235,67 +233,75 @@ def _representative(request: Request, origin: _Origin, steps: Steps) -> Represen
     if request.calibration_data is None:
         origin.notes.append(_SYNTHETIC_NOTE)
     with steps.step("images"):
-        return load_representative(
+        dataset = load_representative(
             request.calibration_data, origin.preprocessing, samples=recipe.samples, seed=recipe.seed, track=steps.track
         )
+    if not len(dataset.held_out) and (request.max_drop, request.min_agreement) != (None, None):
+        raise LiteToolkitError(
+            f"{len(dataset.calibration)} images: a bound is measured on held-out ones, which takes {FEWEST_TO_SPLIT}"
+        )
+    return dataset
 
 
-def _quantize(
-    float_model: bytes,
-    recipe: Recipe,
-    io: InputOutput | None,
-    origin: _Origin,
-    dataset: RepresentativeDataset | None,
-    steps: Steps,
-) -> bytes:
+def _make(job: _Job, recipe: Recipe) -> _Made:
     if recipe.format == "float32":
-        return float_model
-    with steps.step("quantize"):
-        from lite_toolkit.quantization import quantize
-
-        images = steps.track(dataset.calibration, len(dataset.calibration)) if dataset and recipe.calibrated else ()
-        types = IO_TYPES.get(recipe.format, ("float32",))
-        recipe = recipe.on_synthetic if dataset and dataset.synthetic else recipe
-        return quantize(float_model, recipe, origin.preprocessing, images, io or types[0])
-
-
-def _compare(
-    float_model: bytes,
-    models: Sequence[bytes],
-    wanted: Sequence[Recipe],
-    dataset: RepresentativeDataset | None,
-    steps: Steps,
-) -> list[validation.Comparison | None]:
-    """What each format costs on the images held out of calibration."""
-    if dataset is None or not len(dataset.held_out):
-        return [None] * len(models)
-    with steps.step("validate"):
-
-        def scores(model: bytes) -> NDArray[np.float32]:
-            return validation.scores(model, steps.track(dataset.held_out, len(dataset.held_out)))
-
-        reference = scores(float_model)
-        return [
-            None if recipe.format == "float32" else validation.compare(reference, scores(model))
-            for recipe, model in zip(wanted, models, strict=True)
-        ]
+        return _Made(recipe, job.float_model)
+    with job.steps.step("quantize"):
+        made = _Made(recipe, job.quantize(recipe))
+    if job.request.max_drop is None or not recipe.calibrated:
+        return made
+    drop = 100 - job.compare(made.content).agreement_percent
+    return made if drop <= job.request.max_drop else _with_layers_in_float(job, made, drop, job.request.max_drop)
 
 
-def _converted(
-    request: Request,
-    recipe: Recipe,
-    model: bytes,
-    origin: _Origin,
-    dataset: RepresentativeDataset | None,
-    comparison: validation.Comparison | None,
-) -> Converted:
-    path, loaded = request.path(recipe), Model(model)
+def _with_layers_in_float(job: _Job, made: _Made, drop: float, bound: float) -> _Made:
+    """The model with the fewest, cheapest layers in float that hold the bound."""
+    from lite_toolkit.quantization.sensitivity import disturbances
+
+    assert job.dataset  # noqa: S101  # a calibrated recipe has images
+    tried: dict[Layers, tuple[float, _Made]] = {}
+
+    def drop_of(layers: Layers) -> float:
+        patterns = (*made.recipe.in_float, *(re.escape(name) for name in work if name in layers))
+        recipe = dataclasses.replace(made.recipe, in_float=patterns)
+        content = job.quantize(recipe)
+        tried[layers] = 100 - job.compare(content).agreement_percent, _Made(recipe, content)
+        return tried[layers][0]
+
+    work = mixed_precision.work_of(read_graph(job.float_model).subgraphs[0])
+    with job.steps.step("mixed precision"):
+        found = disturbances(job.float_model, job.dataset.calibration, made.recipe, job.steps.track)
+        chosen = mixed_precision.fewest([one.layers for one in found], work, drop_of, bound)
+    trade = Trade(
+        bound_points=bound,
+        drop_before_points=drop,
+        drop_points=tried[chosen][0],
+        layers=tuple(name for name in work if name in chosen),
+        work_percent=100 * sum(work[name] for name in chosen),
+        models_tried=len(tried),
+    )
+    return dataclasses.replace(tried[chosen][1], trade=trade)
+
+
+def _assessed(job: _Job, made: _Made) -> _Made:
+    """With what the format costs on the images held out of calibration."""
+    if made.recipe.format == "float32" or job.dataset is None or not len(job.dataset.held_out):
+        return made
+    with job.steps.step("validate"):
+        images = job.steps.track(job.held_out, len(job.dataset.held_out))
+        assessment = validation.assess(job.float_model, made.content, job.compare(made.content), images)
+    return dataclasses.replace(made, assessment=assessment)
+
+
+def _converted(job: _Job, made: _Made) -> Converted:
+    request, origin, recipe = job.request, job.origin, made.recipe
+    path, loaded = request.path(recipe), Model(made.content)
     content = manifest.compose(
         {
             "model": {
                 "file": path.name,
-                "sha256": hashlib.sha256(model).hexdigest(),
-                "size_bytes": len(model),
+                "sha256": hashlib.sha256(made.content).hexdigest(),
+                "size_bytes": len(made.content),
                 "format": recipe.format,
                 "scores": origin.scores,
             },
@@ -303,14 +309,25 @@ def _converted(
             "classes": loaded.classes,
             "labels": request.labels,
             "recipe": dataclasses.asdict(recipe),
-            "calibration": dataset.to_json() if dataset and recipe.calibrated else None,
+            "calibration": job.dataset.to_json() if job.dataset and recipe.calibrated else None,
             "preprocessing": origin.preprocessing.to_json(),
             "input": _endpoint(loaded.input),
             "output": _endpoint(loaded.output),
-            "held_out": comparison.to_json() if comparison else None,
+            "mixed_precision": made.trade.to_json() if made.trade else None,
+            "held_out": made.assessment.to_json() if made.assessment else None,
         }
     )
-    return Converted(path, len(model), content, comparison)
+    return Converted(path, len(made.content), content, made.assessment, made.trade)
+
+
+def _require_agreement(least: float, files: Sequence[Converted]) -> None:
+    for file in files:
+        found = file.assessment.comparison if file.assessment else None
+        if found and found.agreement_percent < least:
+            raise GateError(
+                f"{file.path.name}: {found.agreement_percent:.2f}% of {found.images} held-out images have the same "
+                f"top-1 as float32, less than {least:g}%; nothing was written"
+            )
 
 
 def _endpoint(info: TensorInfo) -> dict[str, Any]:

@@ -28,13 +28,13 @@ def figure(found: Validation) -> Any:
     """The `matplotlib.figure.Figure` that `draw` saves."""
     from matplotlib.figure import Figure
 
-    layers, worst = found.layers, [finding.layer for finding in found.worst]
+    layers, worst = found.assessment.layers, [finding.layer for finding in found.assessment.worst]
     width = max(_LEAST_WIDTH, _LEFT + _RIGHT + _LAYER * len(layers))
     page = Figure(figsize=(width, _HEIGHT), facecolor="white")
     upper, lower = page.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     page.subplots_adjust(_LEFT / width, _BOTTOM / _HEIGHT, 1 - _RIGHT / width, 1 - _TOP / _HEIGHT, hspace=0.08)
     page.text(_LEFT / width, 1 - 0.35 / _HEIGHT, _title(found), size=_LARGE, weight="bold", color=_INK)
-    page.text(_LEFT / width, 1 - 0.62 / _HEIGHT, _summary(found.comparison), size=_MIDDLE, color=_GREY)
+    page.text(_LEFT / width, 1 - 0.62 / _HEIGHT, _summary(found.assessment.comparison), size=_MIDDLE, color=_GREY)
     _draw_ratios(upper, layers)
     _draw_drops(lower, layers)
     for rank, layer in enumerate(worst, start=1):

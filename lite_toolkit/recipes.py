@@ -1,5 +1,6 @@
 """Quantization recipes: small TOML files that say how a `.tflite` is made; `calibration/README.md` decodes them."""
 
+import re
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ Granularity = Literal["channel", "tensor"]
 Rounding = Literal["nearest", "gptq"]
 Correction = Literal["slope", "bias"]
 Criterion = Literal["minmax", "percentile", "mse", "kl"]
+Activation = Literal["softmax", "none"]
 InputOutput = Literal["uint8", "int8", "int16", "float32"]
 
 FEWEST_TO_SPLIT = 20  # representative images: of fewer, none are held out of calibration
@@ -38,6 +40,9 @@ class Recipe:
         ranges: the criterion for ranges of activations, see `quantization.ranges.search`.
         synthetic_ranges: the same on the built-in synthetic set, whose activations in late layers do not reach as far
             as those of photographs, so that nothing should be clipped.
+        in_float: regular expressions; layers of which one matches the whole name, or the whole name of the operator
+            such as "LOGISTIC", stay in float.
+        activation: of the output, for networks that the toolkit builds: "softmax", or "none" for logits.
         samples: calibration images used at most.
         seed: of the choice among more images, and of the synthetic set.
     """
@@ -50,6 +55,8 @@ class Recipe:
     corrections: tuple[Correction, ...] = ()
     ranges: Criterion = "minmax"
     synthetic_ranges: Criterion = "minmax"
+    in_float: tuple[str, ...] = ()
+    activation: Activation = "softmax"
     samples: int = 128
     seed: int = 0
 
@@ -125,7 +132,8 @@ def _checked(title: str, key: str, value: object) -> object:
     if get_origin(expected) is tuple:
         if not isinstance(value, list):
             raise RecipeError(f"{title}: {key} {value!r}: must be a list")
-        return tuple(_choice(title, key, item, get_args(get_args(expected)[0])) for item in value)
+        choices = get_args(get_args(expected)[0])
+        return tuple(_choice(title, key, item, choices) if choices else _pattern(title, key, item) for item in value)
     if choices := get_args(expected):
         return _choice(title, key, value, choices)
     low, high = _LIMITS[key]
@@ -140,6 +148,14 @@ def _choice(title: str, key: str, value: object, choices: tuple[str, ...]) -> ob
     if value not in choices:
         raise RecipeError(f"{title}: {key} {value!r}: choose from {', '.join(choices)}")
     return value
+
+
+def _pattern(title: str, key: str, value: object) -> str:
+    try:
+        re.compile(str(value))
+    except re.error as error:
+        raise RecipeError(f"{title}: {key} {value!r}: no regular expression, {error}") from error
+    return str(value)
 
 
 _LIMITS: dict[str, tuple[float, float]] = {"samples": (1, 1_000_000), "seed": (0, 2**31 - 1), "damping": (0.0, 10.0)}

@@ -57,6 +57,32 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Assessment:
+    """What quantization cost, and where.
+
+    Attributes:
+        comparison: of the scores.
+        layers: the error of each, in the order of execution.
+        worst: the layers that add most error, and what helps, the worst first.
+    """
+
+    comparison: Comparison
+    layers: "tuple[LayerError, ...]"
+    worst: "tuple[Finding, ...]"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields; of the worst layers, which they are and what helps."""
+        return {
+            "comparison": self.comparison.to_json(),
+            "layers": [layer.to_json() for layer in self.layers],
+            "worst": [
+                {"name": finding.layer.name, "tensor": finding.layer.tensor, "remedies": list(finding.remedies)}
+                for finding in self.worst
+            ],
+        }
+
+
+@dataclass(frozen=True)
 class Validation:
     """What `validate` found.
 
@@ -64,9 +90,7 @@ class Validation:
         reference, quantized: the two files.
         data: description of the images.
         preprocessing: of the images.
-        comparison: of the scores.
-        layers: the error of each, in the order of execution.
-        worst: the layers that add most error, and what helps, the worst first.
+        assessment: what was found.
         skipped: one message for each image that could not be read.
         note: how the preprocessing was found, where that is not certain.
     """
@@ -75,9 +99,7 @@ class Validation:
     quantized: Path
     data: str
     preprocessing: PreprocessingSpec
-    comparison: Comparison
-    layers: "tuple[LayerError, ...]"
-    worst: "tuple[Finding, ...]"
+    assessment: Assessment
     skipped: tuple[str, ...]
     note: str | None
 
@@ -105,9 +127,6 @@ def validate(
         ModelError: a model cannot be run, `reference` is quantized, or the two do not belong together.
         ImageError: the data cannot be used.
     """
-    from lite_toolkit.layer_errors import measure
-    from lite_toolkit.remedies import worst
-
     steps = steps or Steps()
     spec, note = _preprocessing(reference, quantized, preprocessing)
     _require_float(reference)
@@ -117,18 +136,28 @@ def validate(
     with steps.step("scores"):
         ours, theirs = (scores(model, steps.track(images, len(images))) for model in (reference, quantized))
     with steps.step("layers"):
-        layers = measure(reference.read_bytes(), quantized.read_bytes(), steps.track(images, len(images)))
+        watched = steps.track(images, len(images))
+        assessment = assess(reference.read_bytes(), quantized.read_bytes(), compare(ours, theirs), watched)
     return Validation(
         reference=reference,
         quantized=quantized,
         data=dataset.description,
         preprocessing=spec,
-        comparison=compare(ours, theirs),
-        layers=layers,
-        worst=worst(layers),
+        assessment=assessment,
         skipped=dataset.skipped,
         note=note,
     )
+
+
+def assess(
+    reference: bytes, quantized: bytes, comparison: Comparison, images: Iterable[NDArray[np.float32]]
+) -> Assessment:
+    """Add to a comparison of scores the error of every layer on normalised float32 images (height, width, 3)."""
+    from lite_toolkit.layer_errors import measure
+    from lite_toolkit.remedies import worst
+
+    layers = measure(reference, quantized, images)
+    return Assessment(comparison, layers, worst(layers))
 
 
 def scores(model: Path | bytes, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

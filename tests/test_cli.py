@@ -185,7 +185,7 @@ class TestReports:
         images = ("--calibration-data", photographs, "--calibration-samples", "21")
         result = run("convert", "--float16", "--model", tiny, *images, "--output", tmp_path, "--json")
         (file,) = json.loads(result.stdout)["files"]
-        assert file["manifest"]["held_out"]["images"] == 4  # a fifth of 21
+        assert file["manifest"]["held_out"]["comparison"]["images"] == 4  # a fifth of 21
 
     def test_labels_of_the_manifest_and_of_a_file(self, tmp_path: Path, tiny: Path, photographs: Path) -> None:
         labels, model = tmp_path / "labels.txt", tmp_path / "mine.tflite"

@@ -82,8 +82,8 @@ def test_each_format_keeps_the_function_and_shrinks_the_file(
     convert: Convert, form: str, least_db: float, size_ratio: float
 ) -> None:
     result = convert("lite0", form)
-    comparison = result.files[0].comparison
-    assert comparison is not None
+    assert result.files[0].assessment is not None
+    comparison = result.files[0].assessment.comparison
     assert comparison.sqnr_db is not None
     assert comparison.sqnr_db > least_db
     assert result.files[0].size_bytes < size_ratio * result.float_size_bytes

@@ -12,7 +12,7 @@ from lite_toolkit.commands.options import ANY_PATH, FILE, INPUT_SIZE, Delivery, 
 from lite_toolkit.report import document
 
 if TYPE_CHECKING:
-    from lite_toolkit.pipeline import Request
+    from lite_toolkit.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +51,7 @@ def _formats(command: F) -> F:
 @click.option(
     "--activation",
     type=click.Choice(["softmax", "none"]),
-    help="Scores are probabilities (softmax, the default) or logits (none).",
+    help="Scores are probabilities (softmax) or logits (none); by default the recipe's, softmax.",
 )
 @click.option(
     "--io",
@@ -76,6 +76,19 @@ def _formats(command: F) -> F:
     help="FILE.tflite for one format, or a folder for VARIANT-FORMAT.tflite; by default the current folder.",
 )
 @click.option("--keep-float", is_flag=True, help="Write the float32 model too.")
+@click.option(
+    "--max-drop",
+    metavar="POINTS",
+    type=click.FloatRange(0, 100),
+    help="Keep layers in float where more than so many points of agreement with float32 are lost; exit code 3 where "
+    "that takes too many.",
+)
+@click.option(
+    "--min-agreement",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100),
+    help="Exit code 3, and nothing written, where fewer held-out images have float32's top-1.",
+)
 @reporting
 def convert(delivery: Delivery, **options: Any) -> None:
     """Make .tflite files from a variant, or from a model of your own."""
@@ -101,7 +114,6 @@ def _request(
     recipe_name: str | None,
     calibration_samples: int | None,
     weights: str | None,
-    activation: str | None,
     labels: Path | None,
     preprocessing: str | None,
     **options: Any,
@@ -109,16 +121,15 @@ def _request(
     """The pipeline's request; combinations that mean nothing are usage errors."""
     formats = tuple(form for form in recipes.FORMATS if options.pop(form))
     chosen = _recipes(formats, recipe_name, calibration_samples)
-    _check_usage(chosen, weights=weights, activation=activation, **options)
+    _check_usage(chosen, weights=weights, **options)
     if options["variant"] is not None:
         architectures.variant(options["variant"])
     from lite_toolkit.classification import read_labels
-    from lite_toolkit.pipeline import Request
+    from lite_toolkit.request import Request
 
     return Request(
         recipes=chosen,
         weights="imagenet" if weights is None else weights,
-        activation="softmax" if activation is None else activation,  # type: ignore[arg-type]  # click checked it
         labels=read_labels(labels) if labels else None,
         preprocessing=sized(preprocessing),
         **options,

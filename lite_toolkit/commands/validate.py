@@ -55,6 +55,6 @@ def validate(
     if plot:
         plots.draw(found, plot)
     delivery.send(document("validate", tables.validation(found)), lambda: tables.show_validation(found))
-    agreement = found.comparison.agreement_percent
+    agreement = found.assessment.comparison.agreement_percent
     if min_agreement is not None and agreement < min_agreement:
         raise GateError(f"{agreement:.2f}% of the images have the same top-1, less than {min_agreement:g}%")

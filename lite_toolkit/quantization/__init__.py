@@ -6,8 +6,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.graph import read_graph
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.quantization.boundary import set_types
+from lite_toolkit.quantization.precision import in_float
 from lite_toolkit.quantization.ranges import Range, observe
 from lite_toolkit.quantization.walk import choose_parameters
 from lite_toolkit.quantization.writer import with_parameters, write
@@ -37,16 +39,25 @@ def quantize(
 
     Raises:
         ModelError: the model has an operator that the recipe cannot quantize.
+        RecipeError: the recipe keeps a layer in float that the model does not have.
     """
+    kept = _names_in_float(float_model, recipe)
     if not recipe.calibrated:
-        return write(float_model, recipe.format, recipe.granularity, {})
+        return write(float_model, recipe.format, recipe.granularity, {}, kept)
     input_range = _input_range(preprocessing, recipe)
     if not recipe.walks:
         ranges = observe(float_model, images, input_range)
-        return set_types(write(float_model, recipe.format, recipe.granularity, ranges), io)
+        return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept), io, ranges)
     chosen = choose_parameters(float_model, images, input_range, recipe)
     corrected = with_parameters(float_model, chosen)
-    return set_types(write(corrected, recipe.format, recipe.granularity, chosen.ranges), io)
+    return set_types(write(corrected, recipe.format, recipe.granularity, chosen.ranges, kept), io, chosen.ranges)
+
+
+def _names_in_float(float_model: bytes, recipe: Recipe) -> list[str]:
+    """What the operators that stay in float write to; a name belongs to one operator."""
+    graph = read_graph(float_model).subgraphs[0]
+    kept = sorted(in_float(graph, recipe.in_float))
+    return [graph.tensors[graph.operators[index].outputs[0]].name for index in kept]
 
 
 def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:

@@ -1,11 +1,14 @@
 """The dtypes that a quantized model takes and gives."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from lite_toolkit.layers import INNER_END
+from lite_toolkit.quantization.ranges import Range, steps
 from lite_toolkit.recipes import InputOutput
 
 _TYPES: dict[InputOutput, int] = {
@@ -16,42 +19,55 @@ _TYPES: dict[InputOutput, int] = {
 }
 # The operator versions that first take these types, from TensorFlow's `op_version.cc`.
 _QUANTIZE_VERSION = {schema.TensorType.INT16: 2}
-_DEQUANTIZE_VERSION = {schema.TensorType.INT8: 2, schema.TensorType.INT16: 3}
+_DEQUANTIZE_VERSION = {schema.TensorType.UINT8: 1, schema.TensorType.INT8: 2, schema.TensorType.INT16: 3}
 
 
-def set_types(model: bytes, io: InputOutput) -> bytes:
+def set_types(model: bytes, io: InputOutput, ranges: Mapping[str, Range]) -> bytes:
     """The model with that input and output dtype, by one operator at either end where it has another.
 
     uint8 has the scale of int8 and a zero point higher by 128, so that nothing is lost; retyping the tensors themselves
-    fails, since the kernels want all their operands of one type.
+    fails, since the kernels want all their operands of one type. Where the operator at an end stays in float, the outer
+    tensor is quantized over its range: `ranges` has those of all tensors, by name.
     """
     unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     graph, wanted = unpacked.subgraphs[0], _TYPES[io]
     for position, index in enumerate(graph.inputs):
         if graph.tensors[index].type != wanted:
-            graph.inputs[position] = outer = _outer_tensor(graph, index, wanted)
+            graph.inputs[position] = outer = _outer_tensor(graph, index, wanted, ranges)
             graph.operators.insert(0, _operator(unpacked, graph, outer, index))
             _rename(unpacked.signatureDefs, "inputs", index, outer)
     for position, index in enumerate(graph.outputs):
         if graph.tensors[index].type != wanted:
-            graph.outputs[position] = outer = _outer_tensor(graph, index, wanted)
+            graph.outputs[position] = outer = _outer_tensor(graph, index, wanted, ranges)
             graph.operators.append(_operator(unpacked, graph, index, outer))
             _rename(unpacked.signatureDefs, "outputs", index, outer)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
 
 
-def _outer_tensor(graph: Any, index: int, wanted: int) -> int:
+def _outer_tensor(graph: Any, index: int, wanted: int, ranges: Mapping[str, Range]) -> int:
     """Append the tensor that the application sees; the inner one passes its name on."""
     inner = graph.tensors[index]
     outer = copy.deepcopy(inner)
-    inner.name += b"_quantized"
+    if inner.type == schema.TensorType.FLOAT32:
+        outer.quantization = _parameters(ranges[inner.name.decode()], wanted)
+    inner.name += INNER_END.encode()
     outer.type, outer.buffer = wanted, 0
     if wanted == schema.TensorType.FLOAT32:
         outer.quantization = None
-    else:
+    elif wanted == schema.TensorType.UINT8:
         outer.quantization.zeroPoint = [int(outer.quantization.zeroPoint[0]) + 128]
     graph.tensors.append(outer)
     return len(graph.tensors) - 1
+
+
+def _parameters(limits: Range, wanted: int) -> Any:
+    """Scale and zero point over a range, those of uint8 before its zero point is moved."""
+    scale, zero_point = steps(limits)
+    if wanted == schema.TensorType.INT16:
+        scale, zero_point = max(map(abs, limits)) / 32767, 0
+    found = schema.QuantizationParametersT()
+    found.scale, found.zeroPoint = [scale], [zero_point]
+    return found
 
 
 def _operator(model: Any, graph: Any, source: int, target: int) -> Any:

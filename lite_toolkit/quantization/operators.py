@@ -70,6 +70,36 @@ def activate(operator: Operator, y: Array) -> Array:
     return y if low is None and high is None else np.clip(y, low, high, out=y)
 
 
+def bias(operator: Operator, graph: Subgraph) -> Array:
+    """The stored bias of a linear operator; zeros where it has none."""
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        return np.array(graph.tensors[operator.inputs[2]].data(), np.float32)
+    outputs = graph.tensors[operator.inputs[1]].shape[3 if operator.name == "DEPTHWISE_CONV_2D" else 0]
+    return np.zeros(outputs, np.float32)
+
+
+def weights(operator: Operator, graph: Subgraph) -> Array:
+    """The stored weights of a linear operator, laid out as in the file."""
+    return np.array(graph.tensors[operator.inputs[1]].data(), np.float32)
+
+
+def evaluate(operator: Operator, graph: Subgraph, inputs: Sequence[Array]) -> Array:
+    """The output of an operator as the file has it.
+
+    Args:
+        operator: any of the family's.
+        graph: that it belongs to.
+        inputs: values of the inputs that are no constants.
+
+    Raises:
+        ModelError: an operator that is not one of the family's.
+    """
+    if operator.name in LINEAR:
+        product = linear(operator, inputs[0], weights(operator, graph))
+        return activate(operator, product + bias(operator, graph))
+    return compute(operator, graph, inputs)
+
+
 def compute(operator: Operator, graph: Subgraph, inputs: Sequence[Array]) -> Array:
     """The output of an operator without weights.
 

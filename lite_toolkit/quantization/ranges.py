@@ -14,6 +14,7 @@ Range = tuple[float, float]
 SAMPLE = 100_000  # values that a range is chosen by
 BINS = 2048
 PERCENTILE = 1e-4
+SWEEPS = 2  # over both ends: a third changes nothing
 CANDIDATES = np.linspace(0.3, 1, 36)  # parts of the observed range
 
 
@@ -65,6 +66,20 @@ def search(values: NDArray[np.float32], criterion: Criterion) -> Range:
     return low * best, high * best
 
 
+def search_scores(scores: NDArray[np.float32]) -> Range:
+    """The range of logits (images, classes) that minimises the mean squared error of their differences.
+
+    What all logits of an image have in common changes neither their order nor the softmax, so that it is no error.
+    Logits reach much further up than down: either end is searched for itself.
+    """
+    low, high = min(float(scores.min()), 0.0), max(float(scores.max()), 0.0)
+    best_low, best_high = low, high
+    for _ in range(SWEEPS):
+        best_high = min(high * CANDIDATES, key=lambda end: _centred_error(scores, (best_low, float(end))))
+        best_low = min(low * CANDIDATES, key=lambda end: _centred_error(scores, (float(end), best_high)))
+    return float(best_low), float(best_high)
+
+
 def sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """At most `SAMPLE` of the values; the same places of every array of one size."""
     flat = values.reshape(-1)
@@ -78,10 +93,19 @@ def steps(limits: Range) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-128 - low / scale), -128, 127))
 
 
-def _mean_squared_error(values: NDArray[np.float32], limits: Range) -> float:
+def _errors(values: NDArray[np.float32], limits: Range) -> NDArray[np.float32]:
     scale, zero_point = steps(limits)
     rounded = (np.clip(np.rint(values / scale) + zero_point, -128, 127) - zero_point) * scale
-    return float(np.square(rounded - values).mean())
+    return np.asarray(rounded - values, np.float32)
+
+
+def _mean_squared_error(values: NDArray[np.float32], limits: Range) -> float:
+    return float(np.square(_errors(values, limits)).mean())
+
+
+def _centred_error(scores: NDArray[np.float32], limits: Range) -> float:
+    errors = _errors(scores, limits)
+    return float(np.square(errors - errors.mean(axis=1, keepdims=True)).mean())
 
 
 def _divergence(values: NDArray[np.float32], limits: Range) -> float:

@@ -19,10 +19,14 @@ def channel_axes(depthwise: bool, rank: int) -> tuple[int, ...]:
     return (0, 1, 2) if depthwise else tuple(range(1, rank))
 
 
-def scales(weights: Array, depthwise: bool = False) -> Array:
-    """The step of each channel, largest weight / 127, with the weights' rank; 1 for a channel of zeros."""
+def scales(weights: Array, depthwise: bool = False, shared: bool = False) -> Array:
+    """The step of each channel, largest weight / 127, with the weights' rank; 1 for a channel of zeros.
+
+    With `shared`, every channel has the greatest step.
+    """
     largest = np.abs(weights).max(channel_axes(depthwise, weights.ndim), keepdims=True)
-    return np.where(largest > 0, largest / LIMIT, 1).astype(np.float32)
+    each = np.where(largest > 0, largest / LIMIT, 1).astype(np.float32)
+    return np.full_like(each, each.max()) if shared else each
 
 
 def nearest(weights: Array, steps: Array) -> Array:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lite_toolkit.backend import tf
 from lite_toolkit.graph import Operator, Subgraph, read_graph
 from lite_toolkit.quantization import operators, rounding
-from lite_toolkit.quantization.ranges import Range, sample, search, steps
+from lite_toolkit.quantization.precision import in_float, is_rounded
+from lite_toolkit.quantization.ranges import Range, sample, search, search_scores, steps
 from lite_toolkit.recipes import Recipe
 
 Array = NDArray[np.float32]
@@ -51,10 +52,11 @@ def choose_parameters(float_model: bytes, images: Iterable[Array], input_range: 
         float_model: the content of a file with one image input, and operators that `operators` knows.
         images: normalised float32 (height, width, 3); of more than fit `MEMORY_BYTES`, an even choice is used.
         input_range: of the quantized input.
-        recipe: rounding, corrections and the criterion of ranges.
+        recipe: rounding, corrections, the criterion of ranges, and the layers that stay in float.
 
     Raises:
         ModelError: an operator that `operators` does not know.
+        RecipeError: there is no such layer.
     """
     graph = read_graph(float_model).subgraphs[0]
     exact = _thinned(np.stack(list(images)), _bytes_per_image(graph))
@@ -78,16 +80,17 @@ class _Walk:
     def __init__(self, graph: Subgraph, recipe: Recipe) -> None:
         self.graph = graph
         self.recipe = recipe
+        self.kept = in_float(graph, recipe.in_float)
         self.chosen = Parameters()
         self.live: dict[int, _Activation] = {}
 
     def run(self, images: Array, input_range: Range) -> Parameters:
         """Visit every operator; float32 images (n, height, width, 3)."""
         self.keep(self.graph.inputs[0], images, images, input_range)
-        last_use = _last_uses(self.graph)
+        last_use = self.graph.last_uses
         for operator in self.graph.operators:
-            compute = self.linear_layer if operator.name in operators.LINEAR else self.other_layer
-            exact, quantized = compute(operator)
+            rounds = operator.name in operators.LINEAR and operator.index not in self.kept
+            exact, quantized = self.linear_layer(operator) if rounds else self.float_operator(operator)
             output = operator.outputs[0]
             self.keep(output, exact, quantized, self.range_of(output, exact, quantized))
             for index in {index for index in operator.inputs if last_use[index] == operator.index}:
@@ -98,15 +101,13 @@ class _Walk:
         """Settle the range of a tensor, and round its quantized values to the steps over it."""
         self.chosen.ranges[self.graph.tensors[tensor].name] = limits
         # 16 bits leave an activation as it is, next to the weights' 8.
-        self.live[tensor] = _Activation(
-            exact, quantize(quantized, limits) if self.recipe.format == "int8" else quantized
-        )
+        rounds = self.recipe.format == "int8" and is_rounded(self.graph, tensor, self.kept)
+        self.live[tensor] = _Activation(exact, quantize(quantized, limits) if rounds else quantized)
 
     def linear_layer(self, operator: Operator) -> tuple[Array, Array]:
         """Round, correct the slope and then the bias of one convolution or dense layer."""
         source, recipe = self.live[operator.inputs[0]], self.recipe
-        weights = np.array(self.graph.tensors[operator.inputs[1]].data(), np.float32)
-        bias = _bias(self.graph, operator)
+        weights, bias = operators.weights(operator, self.graph), operators.bias(operator, self.graph)
         rounded = _round(operator, weights, source.quantized, recipe)
         exact = operators.linear(operator, source.exact, weights)
         quantized = operators.linear(operator, source.quantized, rounded)
@@ -119,18 +120,18 @@ class _Walk:
         self.chosen.weights[operator.index], self.chosen.biases[operator.index] = rounded, corrected
         return operators.activate(operator, exact + bias), operators.activate(operator, quantized + corrected)
 
-    def other_layer(self, operator: Operator) -> tuple[Array, Array]:
-        """An operator without weights of its own."""
+    def float_operator(self, operator: Operator) -> tuple[Array, Array]:
+        """An operator without weights of its own, or one that stays as it is."""
         sources = [self.live[index] for index in operator.inputs if index in self.live]
-        exact = operators.compute(operator, self.graph, [source.exact for source in sources])
-        return exact, operators.compute(operator, self.graph, [source.quantized for source in sources])
+        exact = operators.evaluate(operator, self.graph, [source.exact for source in sources])
+        return exact, operators.evaluate(operator, self.graph, [source.quantized for source in sources])
 
     def range_of(self, tensor: int, exact: Array, quantized: Array) -> Range:
         """The range that serves a tensor best by itself, or one shared with what it is added to."""
         name = self.graph.tensors[tensor].name
         if name in self.chosen.ranges:
             return self.chosen.ranges[name]
-        own = search(exact, self.recipe.ranges)
+        own = search_scores(exact) if self.holds_scores(tensor, exact) else search(exact, self.recipe.ranges)
         if self.recipe.format == "int16x8":
             return own[0] * INT16_MARGIN, own[1] * INT16_MARGIN
         addition = self.next_addition(tensor) if self.recipe.ranges == "mse" else None
@@ -143,10 +144,16 @@ class _Walk:
         self.chosen.ranges[self.graph.tensors[addition.outputs[0]].name] = shared
         return shared
 
+    def holds_scores(self, tensor: int, exact: Array) -> bool:
+        """Whether a tensor holds the logits: the model's output, or what goes into its softmax."""
+        readers = {operator.name for operator in self.graph.operators if tensor in operator.inputs}
+        return self.recipe.ranges == "mse" and exact.ndim == 2 and readers <= {"SOFTMAX"}
+
     def next_addition(self, tensor: int) -> Operator | None:
         """The ADD that alone reads a tensor, where the other operand has its range already."""
         readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
         alone = len(readers) == 1 and readers[0].name == "ADD" and len(set(readers[0].inputs)) == 2
+        alone = alone and readers[0].index not in self.kept
         return (
             readers[0] if alone and all(index in self.live or index == tensor for index in readers[0].inputs) else None
         )
@@ -166,13 +173,9 @@ def _sharing_pays(first: Array, second: Array, own: Range, shared: Range) -> boo
     return float(np.square(together - total).mean()) < float(np.square(apart - total).mean())
 
 
-def _last_uses(graph: Subgraph) -> dict[int, int]:
-    return {index: operator.index for operator in graph.operators for index in operator.inputs}
-
-
 def _bytes_per_image(graph: Subgraph) -> int:
     """The most that the walk holds of one image at a time: both activations of every live tensor, and a copy of two."""
-    last_use, live, most = _last_uses(graph), {graph.inputs[0]}, 0
+    last_use, live, most = graph.last_uses, {graph.inputs[0]}, 0
     for operator in graph.operators:
         live |= set(operator.outputs)
         sizes = sorted(graph.tensors[index].elements for index in live)
@@ -190,19 +193,9 @@ def _is_depthwise(operator: Operator) -> bool:
     return operator.name == "DEPTHWISE_CONV_2D"
 
 
-def _bias(graph: Subgraph, operator: Operator) -> Array:
-    """The stored bias; zeros where the layer has none."""
-    weights = graph.tensors[operator.inputs[1]]
-    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        return np.array(graph.tensors[operator.inputs[2]].data(), np.float32)
-    return np.zeros(weights.shape[3 if _is_depthwise(operator) else 0], np.float32)
-
-
 def _round(operator: Operator, weights: Array, x: Array, recipe: Recipe) -> Array:
     depthwise = _is_depthwise(operator)
-    steps_of = rounding.scales(weights, depthwise)
-    if recipe.granularity == "tensor":
-        steps_of = np.full_like(steps_of, steps_of.max())
+    steps_of = rounding.scales(weights, depthwise, recipe.granularity == "tensor")
     if recipe.rounding == "nearest":
         return rounding.nearest(weights, steps_of)
     return rounding.gptq(weights, steps_of, _hessian(operator, weights, x), recipe.damping, depthwise)

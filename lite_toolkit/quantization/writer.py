@@ -1,7 +1,8 @@
 """Float `.tflite` and chosen ranges -> quantized `.tflite`, through ai-edge-quantizer."""
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,28 @@ except ModuleNotFoundError as error:
 _GRANULARITY: dict[Granularity, str] = {"channel": "CHANNELWISE", "tensor": "TENSORWISE"}
 
 
-def write(float_model: bytes, form: Format, granularity: Granularity, ranges: Mapping[str, Range]) -> bytes:
-    """The model in that format; `ranges` (tensor name -> min, max) matter to the calibrated formats only.
+def write(
+    float_model: bytes,
+    form: Format,
+    granularity: Granularity,
+    ranges: Mapping[str, Range],
+    in_float: Collection[str] = (),
+) -> bytes:
+    """The model in that format.
+
+    Args:
+        float_model: the content of the file.
+        form, granularity: of the weights, and of the activations where the format has them quantized.
+        ranges: tensor name -> min, max; they matter to the calibrated formats only.
+        in_float: names of the outputs of operators that stay in float.
 
     Raises:
         ModelError: an operator that cannot be quantized so.
     """
     # It logs its own defaults and prints bars past any setting of ours.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    engine = quantizer.Quantizer(float_model, [_configuration(form, granularity)])
+    kept = [{"regex": f"^{re.escape(name)};?$", "operation": "*", "algorithm_key": "no_quantize"} for name in in_float]
+    engine = quantizer.Quantizer(float_model, [_configuration(form, granularity), *kept])
     statistics = {name: _statistics(*limits) for name, limits in ranges.items()} or None
     try:
         with quiet():

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lite_toolkit.console import print_facts, print_notes
+from lite_toolkit.mixed_precision import Trade
 from lite_toolkit.pipeline import Conversion, Converted
 from lite_toolkit.recipes import FEWEST_TO_SPLIT
 from lite_toolkit.tables import figures
@@ -33,7 +34,8 @@ def show_conversion(result: "Conversion") -> None:
 
 def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]]:
     made = file.manifest
-    weights, comparison, calibration = made["weights"], file.comparison, made["calibration"]
+    weights, calibration = made["weights"], made["calibration"]
+    comparison = file.assessment.comparison if file.assessment else None
     facts = [
         ("file", f"{file.path}, {figures.size(file.size_bytes)} (float32: {figures.size(result.float_size_bytes)})"),
         ("weights", f"{weights['source']}" + (f", sha256 {weights['sha256']}" if weights["sha256"] else "")),
@@ -42,6 +44,8 @@ def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]
     ]
     if calibration:
         facts.append(("calibrated on", f"{calibration['calibration_images']} of {calibration['description']}"))
+    if file.trade:
+        facts.append(("kept in float", _trade(file.trade)))
     if comparison:
         scores = made["model"]["scores"]
         sqnr = f", SQNR of the {scores} {comparison.sqnr_db:.1f} dB" if comparison.sqnr_db is not None else ""
@@ -50,3 +54,8 @@ def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]
     elif result.dataset and made["model"]["format"] != "float32":
         facts.append(("agreement", f"not measured: images are held out of {FEWEST_TO_SPLIT} or more"))
     return facts
+
+
+def _trade(trade: Trade) -> str:
+    gain = f"{trade.drop_before_points:.1f} points lost without, {trade.drop_points:.1f} with"
+    return f"{', '.join(trade.layers)}: {trade.work_percent:.1f}% of the work; {gain}"

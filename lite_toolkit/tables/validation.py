@@ -15,12 +15,7 @@ def validation(found: "Validation") -> dict[str, Any]:
         "data": found.data,
         "skipped_images": list(found.skipped),
         "preprocessing": found.preprocessing.to_json(),
-        "comparison": found.comparison.to_json(),
-        "layers": [layer.to_json() for layer in found.layers],
-        "worst": [
-            {"name": finding.layer.name, "tensor": finding.layer.tensor, "remedies": list(finding.remedies)}
-            for finding in found.worst
-        ],
+        **found.assessment.to_json(),
     }
 
 
@@ -31,7 +26,7 @@ def show_validation(found: "Validation") -> None:
             ("float", str(found.reference)),
             ("quantized", str(found.quantized)),
             ("images", found.data),
-            *_comparison_facts(found.comparison),
+            *_comparison_facts(found.assessment.comparison),
         ]
     )
     columns = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
@@ -50,12 +45,12 @@ def show_validation(found: "Validation") -> None:
                 figures.decimal(layer.saturated_percent, 3),
             ),
         )
-        for layer in found.layers
+        for layer in found.assessment.layers
     ]
     print_table("", columns, rows)
     told = [
         (f"{rank}. {finding.layer.name}", figures.decimal(finding.layer.own_sqnr_db), "\n".join(finding.remedies))
-        for rank, finding in enumerate(found.worst, start=1)
+        for rank, finding in enumerate(found.assessment.worst, start=1)
     ]
     print_table("Most error added", ("layer", ">own SQNR dB", "what helps"), told)
 
