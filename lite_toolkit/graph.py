@@ -120,6 +120,7 @@ class Operator:
         name, version: of its `OperatorCode`.
         inputs, outputs: numbers of tensors; -1 stands for an input that is left out.
         options: the fields that `OPTIONS` names for the operator; empty for any other.
+        custom_options: what a custom operator carries, a view of the file; empty for any other.
     """
 
     index: int
@@ -128,6 +129,7 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, OptionValue]
+    custom_options: memoryview = field(default=memoryview(b""), repr=False)
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,7 @@ class _SubgraphReader:
 
     def operator(self, index: int, table: Table, tensors: int) -> Operator:
         code = self.codes[_checked(table, "opcode_index", table.integer("opcode_index", "I"), len(self.codes))]
+        start, size = table.span("custom_options", 1)
         return Operator(
             index=index,
             name=code.name,
@@ -255,6 +258,7 @@ class _SubgraphReader:
             inputs=_indices(table, "inputs", -1, tensors),
             outputs=_indices(table, "outputs", 0, tensors),
             options=_options(table, code.name),
+            custom_options=memoryview(self.content)[start : start + size],
         )
 
 
