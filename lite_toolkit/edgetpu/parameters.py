@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lite_toolkit.edgetpu.rules import View
+from lite_toolkit.edgetpu.view import View
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Operator, Subgraph, Tensor
 
 BLOCK = 64  # bytes; every operator's parameters fill whole ones
-# Used plus remaining bytes for parameters, as compiler 16 logs them: from the least, with large activations, to the most.
+# Used plus remaining bytes for parameters in the logs of compiler 16: the least, with large activations, and the most.
 CAPACITY = (round(6.86 * 2**20), round(7.98 * 2**20))
 # Compiler 16 adds matrices to a softmax of 1001 elements, and none to one of 4096.
 PLAIN_SOFTMAX = 4096
