@@ -10,7 +10,7 @@ def _numbered(names: str) -> dict[str, int]:
 
 # In each table the fields stand in the order of their numbers; "-" is one that is not read.
 FIELDS: dict[str, dict[str, int]] = {
-    "Model": _numbered("version operator_codes subgraphs description buffers - metadata signature_defs"),
+    "Model": _numbered("version operator_codes subgraphs description buffers metadata_buffer metadata signature_defs"),
     "OperatorCode": _numbered("deprecated_builtin_code custom_code version builtin_code"),
     "SubGraph": _numbered("tensors inputs outputs operators name"),
     "Tensor": _numbered("shape type buffer name quantization is_variable - shape_signature"),

@@ -25,15 +25,6 @@ ASSUMPTION = "40 MB/s over USB 2, 440 MB/s over USB 3 and 380 MB/s over PCIe, ap
 
 
 @dataclass(frozen=True)
-class StatusCount:
-    """How many operators of a name have a status, as the compiler lists them."""
-
-    name: str
-    count: int
-    status: str
-
-
-@dataclass(frozen=True)
 class OperatorForecast:
     """One operator.
 
@@ -101,10 +92,10 @@ class Forecast:
         return self.least.cached + self.least.streamed
 
     @property
-    def statuses(self) -> tuple[StatusCount, ...]:
+    def statuses(self) -> tuple[rules.StatusCount, ...]:
         """The operators counted as in the compiler's log."""
         counts = Counter((operator.name, operator.status) for operator in self.operators)
-        return tuple(StatusCount(name, count, status) for (name, status), count in sorted(counts.items()))
+        return tuple(rules.StatusCount(name, count, status) for (name, status), count in sorted(counts.items()))
 
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
@@ -116,7 +107,7 @@ class Compiled:
     """What is inside a model that the Edge TPU compiler has written.
 
     Attributes:
-        packages: one for each custom operator, the part of the model that is mapped.
+        packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
         on_cpu: the operators beside them by name.
     """
 
@@ -137,9 +128,9 @@ class Compiled:
         return sum(package.streamed_bytes for package in self.packages)
 
     @property
-    def minimum_runtime(self) -> int:
-        """The version that the runtime must have at least."""
-        return max(package.minimum_runtime for package in self.packages)
+    def minimum_runtime(self) -> int | None:
+        """The version that the runtime must have at least; None where nothing is mapped."""
+        return max((package.minimum_runtime for package in self.packages), default=None)
 
 
 def check(path: Path) -> Forecast | Compiled:
@@ -149,8 +140,18 @@ def check(path: Path) -> Forecast | Compiled:
         ModelError: the file cannot be read, is not a `.tflite` file, or is malformed.
     """
     graph = read_graph(path)
-    inside = packages(graph)
-    return _compiled(path, graph, inside) if inside else forecast(path.name, graph)
+    return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
+
+
+def open_compiled(file: str, graph: Graph) -> Compiled:
+    """What is inside a file that the compiler has written.
+
+    Raises:
+        ModelError: a package is malformed.
+    """
+    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != rules.CUSTOM_OPERATOR)
+    digest = hashlib.sha256(graph.content).hexdigest()
+    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
 
 
 def forecast(file: str, graph: Graph) -> Forecast:
@@ -184,12 +185,6 @@ def forecast(file: str, graph: Graph) -> Forecast:
         most=most,
         lowest_runtime=max((_runtime(operator) for operator in mapped), default=LOWEST_RUNTIME),
     )
-
-
-def _compiled(path: Path, graph: Graph, inside: tuple[Package, ...]) -> Compiled:
-    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != rules.CUSTOM_OPERATOR)
-    digest = hashlib.sha256(graph.content).hexdigest()
-    return Compiled(path.name, len(graph.content), digest, inside, dict(sorted(Counter(names).items())))
 
 
 def _residence(tight: bool, roomy: bool) -> Residence:

@@ -27,6 +27,15 @@ NEWEST_VERSION = {"CONV_2D": 5, "QUANTIZE": 2, "TRANSPOSE_CONV": 3, "EXP": 1}
 
 
 @dataclass(frozen=True)
+class StatusCount:
+    """How many operators of a name have a status, as the compiler lists them."""
+
+    name: str
+    count: int
+    status: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the compiler does with an operator.
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lite_toolkit.console import print_facts, print_notes, print_table
+from lite_toolkit.edgetpu.compilation import Compilation
 from lite_toolkit.edgetpu.executable import Executable
 from lite_toolkit.edgetpu.forecast import (
     ASSUMPTION,
@@ -13,9 +14,9 @@ from lite_toolkit.edgetpu.forecast import (
     Compiled,
     Forecast,
     OperatorForecast,
-    StatusCount,
 )
 from lite_toolkit.edgetpu.parameters import CAPACITY
+from lite_toolkit.edgetpu.rules import StatusCount
 from lite_toolkit.tables import figures
 
 _INTERFACES = {"usb2": "USB 2", "usb3": "USB 3", "pcie": "PCIe"}
@@ -77,6 +78,48 @@ def compiled(found: Compiled) -> dict[str, Any]:
     }
 
 
+def without_compiler(forecasts: Sequence[Forecast]) -> dict[str, Any]:
+    """The report of `lite-toolkit edgetpu compile` where there is no compiler."""
+    return {"compiler": None, "models": [{"forecast": forecast(found), "result": None} for found in forecasts]}
+
+
+def compilation(found: Compilation) -> dict[str, Any]:
+    """The report of `lite-toolkit edgetpu compile`."""
+    return {
+        "compiler": {"version": found.compiler.version, "seconds": found.log.seconds, "other": list(found.log.other)},
+        "models": [
+            {
+                "forecast": forecast(result.forecast),
+                "result": {
+                    "files": [compiled(part) for part in result.parts],
+                    "logs": [asdict(section) for section in result.logs],
+                    "differences": list(result.differences),
+                },
+            }
+            for result in found.results
+        ],
+    }
+
+
+def show_forecasts(found: Iterable[Forecast]) -> None:
+    """Several of them."""
+    for one in found:
+        show_forecast(one)
+
+
+def show_compilation(found: Compilation) -> None:
+    """What the compiler did with each model, and where the forecast was wrong."""
+    print_facts([("compiler", f"edgetpu_compiler {found.compiler.version}")])
+    for result in found.results:
+        for part in result.parts:
+            show_compiled(part)
+        for section in result.logs:
+            print_statuses(section.statuses)
+        forecast = "; ".join(result.differences) or "as it came: operators on the CPU, and bytes of parameters"
+        print_facts([("forecast", forecast)])
+    print_notes(*found.log.other)
+
+
 def show_forecast(found: Forecast) -> None:
     """The summary, the operators on the CPU, the layers that the chip may not keep, and what is uncertain."""
     part = f", the first of {found.parts} parts that it could take" if found.parts > 1 else ""
@@ -111,7 +154,7 @@ def show_compiled(found: Compiled) -> None:
         ("on the CPU", on_cpu or "nothing"),
         ("on chip", figures.mebibytes(found.cached_bytes)),
         ("streamed", figures.mebibytes(found.streamed_bytes)),
-        ("runtime", f"{found.minimum_runtime} or later"),
+        ("runtime", f"{found.minimum_runtime} or later" if found.minimum_runtime else "none needed"),
     ]
     print_facts(facts)
     executables = [executable for package in found.packages for executable in package.executables]
