@@ -25,6 +25,7 @@ OptionValue = int | float | str | tuple[int, ...]
 
 IDENTIFIER = b"TFL3"
 MAXIMUM_RANK = 32  # numpy's limit before version 2
+MAXIMUM_ELEMENTS = 2**63 - 1  # of any computer's memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,6 +290,8 @@ def _shape(table: Table) -> tuple[int, ...]:
         raise ModelError(f"{table.where}.shape has {len(shape)} dimensions: at most {MAXIMUM_RANK} are allowed")
     if any(dimension < 0 for dimension in shape):
         raise ModelError(f"{table.where}.shape {shape}: dimensions must be at least 0")
+    if math.prod(shape) > MAXIMUM_ELEMENTS:
+        raise ModelError(f"{table.where}.shape {shape}: more than {MAXIMUM_ELEMENTS} values")
     return shape
 
 
