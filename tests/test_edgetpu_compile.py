@@ -115,8 +115,8 @@ def test_equal_inputs_give_equal_files(stand_in: Make, model: Path, tmp_path: Pa
     compiler = stand_in("succeed()")
     for name in ("first", "second"):
         assert run(model, "--compiler", compiler, "--output", tmp_path / name).exit_code == 0
-    first, second = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("first", "second"))
-    assert first == second
+    written = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("first", "second")]
+    assert written[0] == written[1] != {}
 
 
 def test_a_real_pair(stand_in: Make, shared: Path, tmp_path: Path) -> None:
@@ -147,7 +147,10 @@ def test_partial_mapping_and_a_wrong_forecast(stand_in: Make, shared: Path, tmp_
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("print('Compilation failed due to large activation tensors in model.'); sys.exit(1)", "large activation tensors"),
+        (
+            "print('Compilation failed due to large activation tensors in model.'); sys.exit(1)",
+            "large activation tensors",
+        ),
         ("print('Invalid model: x'); print('Model not quantized')", "Invalid model: x Model not quantized"),
         ("succeed(); sys.exit(3)", "ended with code 3"),
         ("import os; os.abort()", "ended with code -6"),

@@ -24,7 +24,7 @@ Number of Edge TPU subgraphs: 1
 Total number of operations: 72
 Operation log: X_edgetpu.log
 
-Model successfully compiled but not all operations are supported by the Edge TPU. A percentage of the model will run on the CPU.
+Model successfully compiled but not all operations are supported by the Edge TPU. A percentage
 Number of operations that will run on Edge TPU: 64
 Number of operations that will run on CPU: 8
 
@@ -32,7 +32,7 @@ Operator                       Count      Status
 
 ADD                            12         Mapped to Edge TPU
 CONV_2D                        52         Mapped to Edge TPU
-QUANTIZE                       1          Operation is otherwise supported, but not mapped due to some unspecified limitation
+QUANTIZE          1      Operation is otherwise supported, but not mapped due to some unspecified limitation
 DEQUANTIZE                     1          Operation is working on an unsupported data type
 CONCATENATION                  2          More than one subgraph is not supported
 LEAKY_RELU                     1          Operation not supported
@@ -135,7 +135,9 @@ def test_failures_are_kept_in_the_compiler_s_words(line: str) -> None:
 
 
 def test_unknown_lines_are_kept() -> None:
-    text = VERSION_16.replace("Compilation succeeded!", "A line of version 17\nInput size: huge\nCompilation succeeded!")
+    text = VERSION_16.replace(
+        "Compilation succeeded!", "A line of version 17\nInput size: huge\nCompilation succeeded!"
+    )
     assert parse(text).other == ("A line of version 17", "Input size: huge")
     assert parse("").models == ()
     assert parse("Input size: 1.00MiB\nADD 3 Mapped to Edge TPU").other == (

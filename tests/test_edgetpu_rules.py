@@ -1,4 +1,4 @@
-"""The rules of the Edge TPU forecast: single operators, the cut of the graph, and parameter bytes worked out by hand."""
+"""The rules of the Edge TPU forecast: single operators, the cut of the graph, and bytes worked out by hand."""
 
 import random
 import time
@@ -118,7 +118,14 @@ ON_CPU: list[tuple[str, list[Spec], Spec, Mapping[str, Any], str, str]] = [
     ("PAD", [((1, 8, 16),), ((3, 2), "int32", [[0, 1], [0, 0], [0, 0]])], ((2, 8, 16),), {}, OTHERWISE, "batch"),
     ("PRELU", [IMAGE, ((8, 8, 16), "int8", 1)], IMAGE, {}, OTHERWISE, "8×8×16"),
     ("RESIZE_BILINEAR", [((1, 1, 1, 16),), numbers(9, 9)], ((1, 9, 9, 16),), {}, OTHERWISE, "1×1 to 9×9"),
-    ("RESIZE_NEAREST_NEIGHBOR", [((1, 512, 512, 8),), numbers(1024, 1024)], ((1, 1024, 1024, 9),), {}, OTHERWISE, "chip"),
+    (
+        "RESIZE_NEAREST_NEIGHBOR",
+        [((1, 512, 512, 8),), numbers(1024, 1024)],
+        ((1, 1024, 1024, 9),),
+        {},
+        OTHERWISE,
+        "chip",
+    ),
     ("SOFTMAX", [((1, 4, 4, 3),)], ((1, 4, 4, 3),), {}, OTHERWISE, "more than one row"),
     ("SOFTMAX", [((1, 16_385),)], ((1, 16_385),), {}, OTHERWISE, "16,385 elements"),
     ("SPLIT", [((), "int32", 0), ((1, 8, 16),)], ((1, 8, 16),), {}, OTHERWISE, "batch"),
