@@ -200,6 +200,13 @@ def test_the_compiler_is_found_in_path(
     assert run(model, "--output", tmp_path).exit_code == 0
 
 
+def test_a_compiler_in_the_working_folder(
+    stand_in: Make, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stand_in("succeed()").parent)
+    assert run(model, "--compiler", "edgetpu_compiler", "--output", tmp_path).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [("missing", "no program that can be run"), ("/bin/true", "does not tell the version of an edgetpu_compiler")],

@@ -58,7 +58,7 @@ def compile_(
     min_runtime: int | None,
     delivery: Delivery,
 ) -> None:
-    """Compile .tflite MODELs for the Edge TPU, several together; without a compiler, forecast what it would do."""
+    """Compile .tflite MODELS for the Edge TPU, several together; without a compiler, forecast what it would do."""
     from lite_toolkit.console import ShownSteps
     from lite_toolkit.edgetpu import compilation
     from lite_toolkit.edgetpu.compiler import find

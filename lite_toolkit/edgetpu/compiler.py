@@ -59,7 +59,7 @@ def find(path: Path | None = None) -> Compiler:
     Raises:
         CompilerError: there is none, or it does not tell its version.
     """
-    found = shutil.which(PROGRAM if path is None else path)
+    found = shutil.which(PROGRAM if path is None else path.absolute())
     if found is None:
         raise CompilerError(INSTALLATION if path is None else f"{path}: no program that can be run")
     text, code = _run([found, "--version"], _PATIENCE)

@@ -21,6 +21,7 @@ LOWEST_RUNTIME = 10  # that compiler 16 can be told
 # USB Accelerator, and in the 343 ms on a Dev Board (https://coral.ai/docs/edgetpu/benchmarks). USB 2: three quarters of
 # what its bulk transfers can carry, 13 packets of 512 bytes 8,000 times a second.
 BANDWIDTHS = {"usb2": 40e6, "usb3": 440e6, "pcie": 380e6}
+_CAPACITIES = 17
 ASSUMPTION = "40 MB/s over USB 2, 440 MB/s over USB 3 and 380 MB/s over PCIe, apart from inputs and outputs"
 
 
@@ -61,7 +62,7 @@ class Forecast:
         parts: how many parts the compiler could map; it takes the first one only.
         refusals: why it will refuse the model as a whole.
         uncertain: what the forecast does not know, a sentence each.
-        least, most: parameters on the chip and streamed, with the least room that the chip has, and with the most.
+        least, most: parameters on the chip and streamed, where the room that the chip has is used least, and most.
         lowest_runtime: the runtime that its operators need at least, by the documentation.
     """
 
@@ -166,9 +167,9 @@ def forecast(file: str, graph: Graph) -> Forecast:
     kept = delegated[0] if delegated else frozenset()
     mapped = [operator for operator in main.operators if operator.index in kept]
     sizes = dict(zip((op.index for op in mapped), parameter_bytes(main, mapped), strict=True))
-    least, tight = place(list(sizes.values()), CAPACITY[0])
-    most, roomy = place(list(sizes.values()), CAPACITY[1])
-    residences = dict(zip(sizes, map(_residence, tight, roomy), strict=True))
+    placements, cached = zip(*(place(list(sizes.values()), capacity) for capacity in _capacities()), strict=True)
+    residences = dict(zip(sizes, map(_residence, zip(*cached, strict=True)), strict=True))
+    least, most = (extreme(placements, key=lambda placement: placement.cached) for extreme in (min, max))
     operators = tuple(
         _operator(main, operator, verdicts[operator.index], sizes.get(operator.index), residences.get(operator.index))
         for operator in main.operators
@@ -187,10 +188,16 @@ def forecast(file: str, graph: Graph) -> Forecast:
     )
 
 
-def _residence(tight: bool, roomy: bool) -> Residence:
-    if tight != roomy:
+def _capacities() -> Iterator[int]:
+    """From the least to the most: with more room, other layers fit, and once in a while fewer bytes."""
+    least, most = CAPACITY
+    return (least + (most - least) * step // (_CAPACITIES - 1) for step in range(_CAPACITIES))
+
+
+def _residence(cached: Sequence[bool]) -> Residence:
+    if any(cached) != all(cached):
         return "uncertain"
-    return "on chip" if tight else "streamed"
+    return "on chip" if all(cached) else "streamed"
 
 
 def _operator(
