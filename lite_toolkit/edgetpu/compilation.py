@@ -134,6 +134,7 @@ def compile_models(
         OutputError: `request.output` cannot be written.
     """
     steps = steps or Steps()
+    manifests = {model: manifest.read(model) for model in request.models}  # which may be refused, so before the work
     with tempfile.TemporaryDirectory() as folder:
         job = Job(request.models, Path(folder), request.timeout, request.segments, request.minimum_runtime)
         with steps.step("compile"):
@@ -146,7 +147,8 @@ def compile_models(
             open_compiled(file.name, read_graph(content)) for file, content in zip(files, contents[model], strict=True)
         )
         logs = tuple(section for name in request.names(model) for section in log.models if _is_about(section, name))
-        described = _manifest(model, parts[0], compiler, logs) if len(parts) == 1 else None
+        source = manifests[model]
+        described = _described(source, model, parts[0], compiler, logs) if source and request.segments == 1 else None
         results.append(Result(forecast, files, parts, logs, described))
     _write(results, contents.values())
     return Compilation(compiler, log, tuple(results))
@@ -167,17 +169,18 @@ def _is_about(section: ModelLog, name: str) -> bool:
     return Path(section.output or "").name == name
 
 
-def _manifest(model: Path, part: Compiled, compiler: Compiler, logs: Sequence[ModelLog]) -> Mapping[str, Any] | None:
-    """That of the source for the compiled file; None where the source has none."""
-    found = manifest.read(model)
-    if found is None:
-        return None
+def _described(
+    found: Mapping[str, Any], model: Path, part: Compiled, compiler: Compiler, logs: Sequence[ModelLog]
+) -> Mapping[str, Any]:
+    """The manifest of the source for the compiled file; it holds no path, as no manifest does."""
+    figures = [{key: value for key, value in asdict(log).items() if key not in ("model", "output")} for log in logs]
+    edgetpu = {
+        "compiler": compiler.version,
+        "minimum_runtime": part.minimum_runtime,
+        "source": {"file": model.name, "sha256": found["model"]["sha256"]},
+        "log": figures[0] if figures else None,
+    }
     described = {**found["model"], "file": part.file, "sha256": part.sha256, "size_bytes": part.size_bytes}
-    source = {"file": model.name, "sha256": found["model"]["sha256"]}
-    figures = (
-        {name: value for name, value in asdict(logs[0]).items() if name not in ("model", "output")} if logs else None
-    )
-    edgetpu = {"compiler": compiler.version, "minimum_runtime": part.minimum_runtime, "source": source, "log": figures}
     return {**found, "model": described, "edgetpu": edgetpu}
 
 
