@@ -40,8 +40,9 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def print_notes(*notes: str) -> None:
-    """Sentences below a table."""
-    print_facts(("note", note) for note in notes)
+    """Sentences below a table, if any."""
+    if notes:
+        print_facts(("note", note) for note in notes)
 
 
 def warn(message: str) -> None:

@@ -7,6 +7,7 @@ LiteToolkitError              exit code 1
 ├── RecipeError               a quantization recipe that cannot be read or is not valid
 ├── ModelError                a model file that cannot be read, converted or run
 ├── OutputError               a result that cannot be written
+├── CompilerError             the Edge TPU compiler is missing, fails or takes too long
 ├── MissingExtraError         an optional dependency that is not installed
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
@@ -42,6 +43,10 @@ class ModelError(LiteToolkitError):
 
 class OutputError(LiteToolkitError):
     """A result that cannot be written; what stood there before is untouched."""
+
+
+class CompilerError(LiteToolkitError):
+    """The Edge TPU compiler is missing, fails or takes too long; the message has its own words."""
 
 
 class MissingExtraError(LiteToolkitError):

@@ -98,6 +98,17 @@ class Table:
         start, count = self.span(field, 1)
         return self._source.data[start : start + count].decode(errors="replace")
 
+    def contents(self, field: str) -> Iterator[bytes]:
+        """The bytes of the strings that a vector refers to."""
+        start, count = self.span(field, 4)
+        for index in range(count):
+            where, position = f"{self._path(field)}[{index}]", start + 4 * index
+            position += self._source.integer("I", position, where)
+            size = self._source.integer("I", position, where)
+            self._source.require(position + 4, size, where)
+            self._source.spend(size, where)
+            yield self._source.data[position + 4 : position + 4 + size]
+
     def table(self, field: str, fields: Fields) -> "Table | None":
         """The table that a field refers to, or None."""
         position = self._field(field)

@@ -26,6 +26,7 @@ OptionValue = int | float | str | tuple[int, ...]
 
 IDENTIFIER = b"TFL3"
 MAXIMUM_RANK = 32  # numpy's limit before version 2
+MAXIMUM_ELEMENTS = 2**63 - 1  # of any computer's memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,7 @@ class Operator:
         name, version: of its `OperatorCode`.
         inputs, outputs: numbers of tensors; -1 stands for an input that is left out.
         options: the fields that `OPTIONS` names for the operator; empty for any other.
+        custom_options: what a custom operator carries, a view of the file; empty for any other.
     """
 
     index: int
@@ -129,6 +131,7 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, OptionValue]
+    custom_options: memoryview = field(default=memoryview(b""), repr=False)
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ class _SubgraphReader:
 
     def operator(self, index: int, table: Table, tensors: int) -> Operator:
         code = self.codes[_checked(table, "opcode_index", table.integer("opcode_index", "I"), len(self.codes))]
+        start, size = table.span("custom_options", 1)
         return Operator(
             index=index,
             name=code.name,
@@ -261,6 +265,7 @@ class _SubgraphReader:
             inputs=_indices(table, "inputs", -1, tensors),
             outputs=_indices(table, "outputs", 0, tensors),
             options=_options(table, code.name),
+            custom_options=memoryview(self.content)[start : start + size],
         )
 
 
@@ -291,6 +296,8 @@ def _shape(table: Table) -> tuple[int, ...]:
         raise ModelError(f"{table.where}.shape has {len(shape)} dimensions: at most {MAXIMUM_RANK} are allowed")
     if any(dimension < 0 for dimension in shape):
         raise ModelError(f"{table.where}.shape {shape}: dimensions must be at least 0")
+    if math.prod(shape) > MAXIMUM_ELEMENTS:
+        raise ModelError(f"{table.where}.shape {shape}: more than {MAXIMUM_ELEMENTS} values")
     return shape
 
 

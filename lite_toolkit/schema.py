@@ -10,12 +10,12 @@ def _numbered(names: str) -> dict[str, int]:
 
 # In each table the fields stand in the order of their numbers; "-" is one that is not read.
 FIELDS: dict[str, dict[str, int]] = {
-    "Model": _numbered("version operator_codes subgraphs description buffers - metadata signature_defs"),
+    "Model": _numbered("version operator_codes subgraphs description buffers metadata_buffer metadata signature_defs"),
     "OperatorCode": _numbered("deprecated_builtin_code custom_code version builtin_code"),
     "SubGraph": _numbered("tensors inputs outputs operators name"),
     "Tensor": _numbered("shape type buffer name quantization is_variable - shape_signature"),
     "QuantizationParameters": _numbered("- - scale zero_point - - quantized_dimension"),
-    "Operator": _numbered("opcode_index inputs outputs builtin_options_type builtin_options"),
+    "Operator": _numbered("opcode_index inputs outputs builtin_options_type builtin_options custom_options"),
     "Buffer": _numbered("data offset size"),
     "Metadata": _numbered("name buffer"),
     "SignatureDef": _numbered("- - signature_key"),
@@ -34,11 +34,14 @@ OPTIONS: dict[str, tuple[int, dict[str, int]]] = {
     "MAX_POOL_2D": _POOLING,
     "FULLY_CONNECTED": (8, _numbered(f"{_ACTIVATION} weights_format keep_num_dims")),
     "SOFTMAX": (9, _numbered("beta")),
+    "CONCATENATION": (10, _numbered(f"axis {_ACTIVATION}")),
     "ADD": (11, _numbered(_ACTIVATION)),
     "RESHAPE": (17, _numbered("new_shape")),
     "MUL": (21, _numbered(_ACTIVATION)),
     "MEAN": (27, _numbered("keep_dims")),
+    "STRIDED_SLICE": (32, _numbered("begin_mask end_mask ellipsis_mask new_axis_mask shrink_axis_mask")),
     "TRANSPOSE_CONV": (49, _numbered(f"{_STRIDES} {_ACTIVATION}")),
+    "PACK": (59, _numbered("values_count axis")),
 }
 
 # An option has the same type and default in every table; the others are int32 and 0.

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,18 @@ from lite_toolkit.errors import LiteToolkitError
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
-COMMANDS: dict[str, click.Command] = cli.main.commands
 
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands by their whole names, such as "edgetpu check"; a group is none itself."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+COMMANDS = dict(commands(cli.main))
 TINY = ModelSpec("tiny", (StageSpec("mbconv", 3, 2, 2, 8, 8, 1),), stem=8, head=16, activation="relu6")
 FLOAT = ("convert", "--float32")
 LITE0 = (*FLOAT, "--variant", "lite0")
@@ -56,6 +66,20 @@ def assert_refused(result: Result, *parts: str) -> None:
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
     for part in parts:
         assert part in result.stderr
+
+
+def copying_compiler(folder: Path) -> Path:
+    """A program that takes the last argument for a model and copies it, as the Edge TPU compiler would compile it."""
+    program = folder / "edgetpu_compiler"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, shutil, sys\n"
+        "print('Edge TPU Compiler version 16.0.384591198')\n"
+        "if '-o' in sys.argv:\n"
+        "    model, folder = pathlib.Path(sys.argv[-1]), pathlib.Path(sys.argv[sys.argv.index('-o') + 1])\n"
+        "    shutil.copy(model, folder / f'{model.stem}_edgetpu.tflite')\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -97,13 +121,13 @@ class TestHelp:
     def test_the_toolkit(self) -> None:
         done = run_installed("--help")
         assert (done.returncode, done.stderr) == (0, "")
-        for name, command in COMMANDS.items():
+        for name, command in cli.main.commands.items():
             assert re.search(rf"^  {name} +{re.escape(str(command.help)[:20])}", done.stdout, re.MULTILINE)
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])
     @pytest.mark.parametrize("name", COMMANDS)
     def test_every_command(self, name: str, flag: str) -> None:
-        result = run(name, flag)
+        result = run(*name.split(), flag)
         assert result.exit_code == 0
         assert f"Usage: main {name} " in result.stdout
 
@@ -143,15 +167,23 @@ class TestReports:
         if name == "validate":
             files = request.getfixturevalue("convert")("lite0", "float32", "int8").files
             return [*(file.path for file in files), "--data", request.getfixturevalue("photographs"), "--samples", "4"]
+        if name == "edgetpu compile":
+            return [
+                request.getfixturevalue("int8"),
+                "--compiler",
+                copying_compiler(tmp_path),
+                "--output",
+                tmp_path / "o",
+            ]
         images = [request.getfixturevalue("photographs")] if name == "classify" else []
         return [request.getfixturevalue("int8"), *images]
 
     @pytest.mark.parametrize("name", COMMANDS)
     def test_json_is_printed_and_saved_alike(self, tmp_path: Path, name: str, arguments: list[str | Path]) -> None:
-        result = run(name, *arguments, "--json", "-o", tmp_path / "reports/report.json")
+        result = run(*name.split(), *arguments, "--json", "-o", tmp_path / "reports/report.json")
         assert result.exit_code == 0, result.stderr
         document = json.loads(result.stdout)
-        assert (document["schema"], document["schema_version"]) == (f"lite-toolkit/{name}", 1)
+        assert (document["schema"], document["schema_version"]) == (f"lite-toolkit/{name.replace(' ', '-')}", 1)
         assert (tmp_path / "reports/report.json").read_text(encoding="utf-8") == result.stdout
         assert list(content(tmp_path / "reports")) == ["report.json"]
 

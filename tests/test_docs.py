@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,7 +20,18 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", ".github/**/*.md", "docs/**/*.md", "calibration/*.md", "devices/*.md", "benchmarks/**/*.md")
     for path in ROOT.glob(pattern)
 )
-COMMANDS: dict[str, click.Command] = cli.main.commands
+
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands by their whole names, such as "edgetpu check"; a group is none itself."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+COMMANDS = dict(commands(cli.main))
 OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
@@ -68,9 +80,11 @@ def test_the_readme_names_no_other_option() -> None:
 
 @pytest.mark.parametrize("line", shell_lines())
 def test_the_commands_of_the_readme_parse(line: str) -> None:
-    _, name, *arguments = shlex.split(line, comments=True)
-    if not name.startswith("-"):
+    words = shlex.split(line, comments=True)[1:]
+    if not words[0].startswith("-"):
+        name = next(name for name in COMMANDS if words[: len(name.split())] == name.split())
         parent = click.Context(cli.main, **cli.main.context_settings)
+        arguments = words[len(name.split()) :]
         COMMANDS[name].make_context(name, arguments, parent)  # parses and checks, and does not run
 
 

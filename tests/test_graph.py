@@ -298,6 +298,7 @@ def _set(path: str, value: object) -> Any:
         ("subgraphs.0.tensors.0.type", 99, r"tensors\[0\]\.type 99: "),
         ("subgraphs.0.tensors.0.shape", [1, -4], r"shape \(1, -4\): dimensions must be at least 0"),
         ("subgraphs.0.tensors.0.shape", [1] * 33, "33 dimensions: at most 32"),
+        ("subgraphs.0.tensors.0.shape", [2**31 - 1] * 3, "more than 9223372036854775807 values"),
         ("subgraphs.0.inputs", [3], "inputs 3: must be 0 to 2"),
         ("subgraphs.0.outputs", [-1], "outputs -1: must be 0 to 2"),
         ("subgraphs.0.operators.0.inputs", [-2], "inputs -2: must be -1 to 2"),

@@ -30,3 +30,8 @@ def millions(count: int, digits: int = 1) -> str:
 def size(size_bytes: int) -> str:
     """Bytes, in MB or kB of a million and a thousand."""
     return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def mebibytes(size_bytes: int) -> str:
+    """Bytes as the Edge TPU compiler counts them, in MiB or KiB."""
+    return f"{size_bytes / 2**20:.2f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:.1f} KiB"

@@ -1,0 +1,257 @@
+"""What the Edge TPU compiler will do with a model: operators, memory, the cost of streaming."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lite_toolkit.edgetpu import rules
+from lite_toolkit.edgetpu.executable import Package, packages
+from lite_toolkit.edgetpu.parameters import CAPACITY, Placement, parameter_bytes, place
+from lite_toolkit.edgetpu.partition import partition
+from lite_toolkit.graph import Graph, Operator, Subgraph, read_graph
+
+Residence = Literal["on chip", "streamed", "uncertain"]
+
+DEFAULT_RUNTIME = 14  # that compiler 16 compiles for, unless it is told a lower one
+LOWEST_RUNTIME = 10  # that compiler 16 can be told
+# Bytes a second to the device. USB 3 and PCIe: 130 of the 138 MB of VGG16 are streamed in the 296 ms that it takes on a
+# USB Accelerator, and in the 343 ms on a Dev Board (https://coral.ai/docs/edgetpu/benchmarks). USB 2: three quarters of
+# what its bulk transfers can carry, 13 packets of 512 bytes 8,000 times a second.
+BANDWIDTHS = {"usb2": 40e6, "usb3": 440e6, "pcie": 380e6}
+_CAPACITIES = 17
+ASSUMPTION = "40 MB/s over USB 2, 440 MB/s over USB 3 and 380 MB/s over PCIe, apart from inputs and outputs"
+
+
+@dataclass(frozen=True)
+class OperatorForecast:
+    """One operator.
+
+    Attributes:
+        output: the name of its first output; empty where it has none.
+        status, reason, remedy, doubt: see `rules.Verdict`.
+        parameters_bytes: on the device; 0 on the CPU.
+        residence: where these are during inference; None where there are none.
+    """
+
+    index: int
+    name: str
+    output: str
+    status: str
+    reason: str
+    remedy: str
+    doubt: str
+    parameters_bytes: int
+    residence: Residence | None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the Edge TPU runs it."""
+        return self.status == rules.MAPPED
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What compiler 16 will make of a model.
+
+    Attributes:
+        file: its name without the folder.
+        operators: of the main graph, in the order of execution.
+        parts: how many parts the compiler could map; it takes the first one only.
+        refusals: why it will refuse the model as a whole.
+        uncertain: what the forecast does not know, a sentence each.
+        least, most: parameters on the chip and streamed, where the room that the chip has is used least, and most.
+        lowest_runtime: the runtime that its operators need at least, by the documentation.
+    """
+
+    file: str
+    size_bytes: int
+    sha256: str
+    operators: tuple[OperatorForecast, ...]
+    parts: int
+    refusals: tuple[str, ...]
+    uncertain: tuple[str, ...]
+    least: Placement
+    most: Placement
+    lowest_runtime: int
+
+    @property
+    def mapped(self) -> int:
+        """Number of operators on the Edge TPU."""
+        return sum(operator.mapped for operator in self.operators)
+
+    @property
+    def on_cpu(self) -> int:
+        """Number of operators that stay on the CPU."""
+        return len(self.operators) - self.mapped
+
+    @property
+    def parameters_bytes(self) -> int:
+        """Of all mapped operators."""
+        return self.least.cached + self.least.streamed
+
+    @property
+    def statuses(self) -> tuple[rules.StatusCount, ...]:
+        """The operators counted as in the compiler's log."""
+        counts = Counter((operator.name, operator.status) for operator in self.operators)
+        return tuple(rules.StatusCount(name, count, status) for (name, status), count in sorted(counts.items()))
+
+    def streaming_seconds(self, interface: str) -> tuple[float, float]:
+        """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
+        return self.most.streamed / BANDWIDTHS[interface], self.least.streamed / BANDWIDTHS[interface]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What is inside a model that the Edge TPU compiler has written.
+
+    Attributes:
+        packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
+        on_cpu: the operators beside them by name.
+    """
+
+    file: str
+    size_bytes: int
+    sha256: str
+    packages: tuple[Package, ...]
+    on_cpu: dict[str, int]
+
+    @property
+    def cached_bytes(self) -> int:
+        """Parameters that stay on the chip."""
+        return sum(package.cached_bytes for package in self.packages)
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Parameters that are sent for every inference."""
+        return sum(package.streamed_bytes for package in self.packages)
+
+    @property
+    def minimum_runtime(self) -> int | None:
+        """The version that the runtime must have at least; None where nothing is mapped."""
+        return max((package.minimum_runtime for package in self.packages), default=None)
+
+
+def check(path: Path) -> Forecast | Compiled:
+    """The forecast for a `.tflite` file, or what is inside where it is compiled already.
+
+    Raises:
+        ModelError: the file cannot be read, is not a `.tflite` file, or is malformed.
+    """
+    graph = read_graph(path)
+    return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
+
+
+def open_compiled(file: str, graph: Graph) -> Compiled:
+    """What is inside a file that the compiler has written.
+
+    Raises:
+        ModelError: a package is malformed.
+    """
+    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != rules.CUSTOM_OPERATOR)
+    digest = hashlib.sha256(graph.content).hexdigest()
+    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
+
+
+def forecast(file: str, graph: Graph) -> Forecast:
+    """The forecast for a model that is not compiled.
+
+    Raises:
+        ModelError: an operator lacks a tensor that it needs, or a constant is of another size than its shape.
+    """
+    main = graph.subgraphs[0]
+    verdicts = rules.judge(main)
+    delegated = [part.operators for part in partition(main, lambda op: verdicts[op.index].mapped) if part.delegated]
+    kept = delegated[0] if delegated else frozenset()
+    mapped = [operator for operator in main.operators if operator.index in kept]
+    sizes = dict(zip((op.index for op in mapped), parameter_bytes(main, mapped), strict=True))
+    placements, cached = zip(*(place(list(sizes.values()), capacity) for capacity in _capacities()), strict=True)
+    residences = dict(zip(sizes, map(_residence, zip(*cached, strict=True)), strict=True))
+    least, most = (extreme(placements, key=lambda placement: placement.cached) for extreme in (min, max))
+    operators = tuple(
+        _operator(main, operator, verdicts[operator.index], sizes.get(operator.index), residences.get(operator.index))
+        for operator in main.operators
+    )
+    return Forecast(
+        file=file,
+        size_bytes=len(graph.content),
+        sha256=hashlib.sha256(graph.content).hexdigest(),
+        operators=operators,
+        parts=len(delegated),
+        refusals=tuple(_refusals(main, verdicts)),
+        uncertain=tuple(_uncertain(graph, operators, least, most)),
+        least=least,
+        most=most,
+        lowest_runtime=max((_runtime(operator) for operator in mapped), default=LOWEST_RUNTIME),
+    )
+
+
+def _capacities() -> Iterator[int]:
+    """From the least to the most: with more room, other layers fit, and once in a while fewer bytes."""
+    least, most = CAPACITY
+    return (least + (most - least) * step // (_CAPACITIES - 1) for step in range(_CAPACITIES))
+
+
+def _residence(cached: Sequence[bool]) -> Residence:
+    if any(cached) != all(cached):
+        return "uncertain"
+    return "on chip" if all(cached) else "streamed"
+
+
+def _operator(
+    graph: Subgraph, operator: Operator, verdict: rules.Verdict, size: int | None, residence: Residence | None
+) -> OperatorForecast:
+    """`size` is None for an operator outside the part that the compiler takes."""
+    if verdict.mapped and size is None:
+        verdict = rules.Verdict(rules.SECOND_SUBGRAPH, "it is behind an operator on the CPU", "map that one first")
+    output = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+    said = verdict.status, verdict.reason, verdict.remedy, verdict.doubt
+    return OperatorForecast(operator.index, operator.name, output, *said, size or 0, residence if size else None)
+
+
+def _refusals(graph: Subgraph, verdicts: Sequence[rules.Verdict]) -> Iterator[str]:
+    late = sorted(
+        {
+            f"{operator.name} version {operator.version}"
+            for operator, verdict in zip(graph.operators, verdicts, strict=True)
+            if verdict.status == rules.VERSION_NOT_SUPPORTED
+        }
+    )
+    if late:
+        yield f"Model could not be parsed: {', '.join(late)} is later than compiler 16"
+    if not any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors):
+        yield "Model not quantized: no tensor is int8 or uint8"
+
+
+def _uncertain(graph: Graph, operators: Sequence[OperatorForecast], least: Placement, most: Placement) -> Iterator[str]:
+    if least != most:
+        low, high = (bound / 2**20 for bound in CAPACITY)
+        yield f"what stays on the chip: it has had {low:.2f} to {high:.2f} MiB of room, less with large activations"
+    for doubt, count in Counter(op.doubt for op in operators if op.mapped and op.doubt).items():
+        yield f"whether {count} mapped {'operator is' if count == 1 else 'operators are'} mapped: {doubt}"
+    mapped = {operator.name for operator in operators if operator.mapped}
+    if mapped & {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"}:
+        yield "the parameters of the LSTM: its weights alone are counted, and the device stores more"
+    if "SOFTMAX" in mapped:
+        yield "the parameters of SOFTMAX: 47 KiB for 1001 elements with compiler 16, none before"
+    unknown = [tensor for tensor in graph.subgraphs[0].tensors if any(side < 0 for side in tensor.shape_signature)]
+    if unknown:
+        yield f"unknown dimensions, as of {unknown[0].name!r}: the stored ones are compiled"
+    if len(graph.subgraphs) > 1:
+        yield f"{len(graph.subgraphs) - 1} further subgraphs: they run on the CPU, and only the first is told here"
+
+
+def _runtime(operator: Operator) -> int:
+    dilations = operator.options.get("dilation_h_factor", 1), operator.options.get("dilation_w_factor", 1)
+    dilated = operator.name == "DEPTHWISE_CONV_2D" and dilations != (1, 1)
+    return 13 if dilated else _RUNTIMES.get(operator.name, LOWEST_RUNTIME)
+
+
+# The column "runtime version" of https://coral.ai/docs/edgetpu/models-intro, where it is not "all".
+_RUNTIMES = {
+    **dict.fromkeys(("EXPAND_DIMS", "PACK", "PRELU", "QUANTIZE", "SUM", "TRANSPOSE_CONV"), 13),
+    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN", "RSQRT", "SQUARED_DIFFERENCE", "TRANSPOSE"), 14),
+    **dict.fromkeys(("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"), 14),
+}
