@@ -109,7 +109,10 @@ def show(row: dict[str, Any]) -> None:
             for found in (measured["against_tensorflow"], measured["control"])
         )
         milliseconds = measured["against_tensorflow"]["median_ms"]
-        print(f"  {measured['threads']} threads: {milliseconds:.2f} ms, {ours} of the latency; control {control}", flush=True)
+        print(
+            f"  {measured['threads']} threads: {milliseconds:.2f} ms, {ours} of the latency; control {control}",
+            flush=True,
+        )
 
 
 def main() -> None:
