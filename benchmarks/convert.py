@@ -6,16 +6,14 @@ Both run as whole processes, in alternation; the ratio of medians counts. Writes
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
+
+from machine import environment, save
 
 RESULTS = Path(__file__).parent / "results" / "convert.json"
 
@@ -69,10 +67,7 @@ def main():
             print({name: round(values[-1], 2) for name, values in times.items()}, flush=True)
     ratio = statistics.median(times["lite-toolkit"]) / statistics.median(times["bare script"])
     print(f"ratio of medians: {ratio:.2f}")
-    environment = {"date": date.today().isoformat(), "machine": platform.machine(), "processors": os.cpu_count()}
-    result = {"schema_version": 1, "environment": environment, "seconds": times, "ratio_of_medians": ratio}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    save(RESULTS, environment("tensorflow", "ai-edge-quantizer"), {"seconds": times, "ratio_of_medians": ratio})
 
 
 if __name__ == "__main__":
