@@ -1,16 +1,21 @@
 """The LiteRT runtime: load a model, quantize its input, dequantize its output."""
 
+from __future__ import annotations
+
 import importlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
 from lite_toolkit.streams import quiet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _RUNTIMES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
@@ -109,7 +114,11 @@ def interpreter(model: Path | bytes, threads: int | None = None, *, keep_all: bo
         try:
             loaded = runtime.Interpreter(**options)
             loaded.allocate_tensors()
-        except (ValueError, RuntimeError, SystemError) as error:
+        except SystemError as error:  # the only sign of extension modules built for numpy 1
+            raise ModelError(
+                f"{runtime_version()} does not work with numpy {np.__version__}: pip install 'numpy<2'"
+            ) from error
+        except (ValueError, RuntimeError) as error:
             title = "the model" if isinstance(model, bytes) else str(model)
             raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
     return loaded
@@ -117,10 +126,9 @@ def interpreter(model: Path | bytes, threads: int | None = None, *, keep_all: bo
 
 def runtime_version() -> str:
     """Name and version of the runtime that `interpreter` uses, such as "ai-edge-litert 2.3.0"."""
-    from importlib.metadata import version
-
-    name, _ = _runtime()
-    return f"{name} {version(name)}"
+    name, runtime = _runtime()
+    package = importlib.import_module(runtime.__name__.partition(".")[0])
+    return f"{name} {package.__version__}"
 
 
 def _runtime() -> tuple[str, Any]:

@@ -1,5 +1,7 @@
 """What native code prints past Python."""
 
+from __future__ import annotations
+
 import os
 import sys
 import tempfile
