@@ -8,6 +8,7 @@ LiteToolkitError              exit code 1
 ├── ModelError                a model file that cannot be read, converted or run
 ├── OutputError               a result that cannot be written
 ├── MissingExtraError         an optional dependency that is not installed
+├── JobError                  a job that failed in a process of its own, here or on a board
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
 Each message is one line that names the offending value and what is allowed instead.
@@ -52,6 +53,14 @@ class MissingExtraError(LiteToolkitError):
             f"{package} is not installed: "
             f'pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
         )
+
+
+class JobError(LiteToolkitError):
+    """A job that failed in a process of its own, here or on a board; the exit code is the one that it named."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class GateError(LiteToolkitError):
