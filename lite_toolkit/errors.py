@@ -8,6 +8,7 @@ LiteToolkitError              exit code 1
 ├── ModelError                a model file that cannot be read, converted or run
 ├── OutputError               a result that cannot be written
 ├── MissingExtraError         an optional dependency that is not installed
+├── DeviceError               a device profile that is not valid, or a target that cannot be one
 ├── JobError                  a job that failed in a process of its own, here or on a board
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
@@ -53,6 +54,10 @@ class MissingExtraError(LiteToolkitError):
             f"{package} is not installed: "
             f'pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
         )
+
+
+class DeviceError(LiteToolkitError):
+    """A device profile that cannot be read or is not valid, or a target that cannot be one of ssh."""
 
 
 class JobError(LiteToolkitError):
