@@ -54,16 +54,22 @@ class ShownSteps(Steps):
 
     def __init__(self) -> None:
         super().__init__()
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich import progress
+
+        class SpeedColumn(progress.ProgressColumn):
+            def render(self, task: progress.Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
         # A stream of its own: `streams.quiet` redirects the process's standard error while native code runs.
         stream = os.fdopen(os.dup(2), "w")
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+        self._progress = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            SpeedColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,
             disable=not stream.isatty(),

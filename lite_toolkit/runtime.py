@@ -83,7 +83,11 @@ class Model:
 
     def scores(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of shape (classes,) for a normalised float32 image of shape (height, width, 3)."""
-        self.interpreter.set_tensor(self._input, self.input.quantize(image)[np.newaxis])
+        return self.run(self.input.quantize(image))
+
+    def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores of shape (classes,) for an image of shape (height, width, 3) as the input stores it, in its dtype."""
+        self.interpreter.set_tensor(self._input, stored[np.newaxis])
         self.interpreter.invoke()
         return self.output.dequantize(self.interpreter.get_tensor(self._output)).reshape(-1)
 
