@@ -1,9 +1,9 @@
-"""Device profiles: small TOML files that say what a board is and how it is reached; `devices/README.md` decodes them."""
+"""Device profiles: small TOML files that say what a board is and how to reach it; `devices/README.md` decodes them."""
 
 import functools
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 

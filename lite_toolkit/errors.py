@@ -6,6 +6,7 @@ LiteToolkitError              exit code 1
 ├── ImageError                an image, or a folder of images, that cannot be used
 ├── RecipeError               a quantization recipe that cannot be read or is not valid
 ├── ModelError                a model file that cannot be read, converted or run
+├── DelegateError             a delegate that cannot be loaded, or does not run the model
 ├── OutputError               a result that cannot be written
 ├── MissingExtraError         an optional dependency that is not installed
 ├── DeviceError               a device profile that is not valid, or a target that cannot be one
@@ -40,6 +41,10 @@ class RecipeError(LiteToolkitError):
 
 class ModelError(LiteToolkitError):
     """A model file that cannot be read, converted or run."""
+
+
+class DelegateError(LiteToolkitError):
+    """A delegate that is unknown, cannot be loaded, or does not run the model."""
 
 
 class OutputError(LiteToolkitError):

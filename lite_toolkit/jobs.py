@@ -37,7 +37,9 @@ def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Event]:
         described.write(document.encode() + b"\n")
         described.seek(0)
         command = [sys.executable, "-m", "lite_toolkit.runner"]
-        child = subprocess.Popen(command, stdin=described, stdout=subprocess.PIPE, stderr=noise, encoding="utf-8")
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=described, stdout=subprocess.PIPE, stderr=noise, encoding="utf-8"
+        )
         try:
             yield from finished(map(json.loads, child.stdout or ()), lambda: _ending(child.wait(), noise))
         finally:

@@ -101,7 +101,7 @@ def _run(folder: Path, program: str, job: dict[str, Any]) -> int:
     described = folder / "job.json"
     described.write_text(json.dumps(job) + "\n")
     with described.open() as stream:
-        child = subprocess.Popen([sys.executable, str(folder / program)], stdin=stream, env=environment)
+        child = subprocess.Popen([sys.executable, str(folder / program)], stdin=stream, env=environment)  # noqa: S603
     try:
         threading.Thread(target=_watch, args=[child], daemon=True).start()
         code = child.wait()

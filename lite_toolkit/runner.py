@@ -13,11 +13,13 @@ Whatever native code prints goes to standard error. This module and all that it 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.latency import benchmark
+from lite_toolkit.operator_times import profile
+from lite_toolkit.streams import claim_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the job on standard input; the exit code."""
-    with _events() as stream:
+    with claim_stdout() as stream:
         job = json.loads(sys.stdin.readline())
         try:
             for event in JOBS[job["job"]](job):
@@ -41,25 +43,14 @@ def main() -> int:
     return 0
 
 
-def _events() -> TextIO:
-    """Standard output for events alone: file descriptor 1 becomes standard error for everybody else."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return stream
-
-
 def _send(stream: TextIO, event: Event) -> None:
     stream.write(json.dumps(event) + "\n")
     stream.flush()
 
 
-def _benchmark(job: Job) -> Iterator[Event]:
-    yield {"event": "progress", "done": 1, "total": 1}
-    yield {"event": "result", "files": job["files"]}
-
-
 JOBS: dict[str, Callable[[Job], Iterator[Event]]] = {
-    "benchmark": _benchmark,
+    "benchmark": benchmark,
+    "profile": profile,
 }
 
 if __name__ == "__main__":

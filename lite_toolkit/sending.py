@@ -5,7 +5,10 @@ import zipfile
 from pathlib import Path
 
 # All that `runner.py` imports, there and further on; tests/test_sending.py follows the imports.
-MODULES = ("__init__", "errors", "images", "preprocessing", "runner", "runtime", "streams")
+MODULES = (
+    *("__init__", "delegates", "distribution", "errors", "host", "images", "inference", "latency", "operator_times"),
+    *("partition", "preprocessing", "rehearsal", "runner", "runtime", "streams"),
+)
 
 _MAIN = """\
 import json

@@ -104,7 +104,7 @@ class _Session:
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would stop ssh
         command, pipe = board.command(remote), subprocess.PIPE
         try:
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._noise)
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._noise)  # noqa: S603
         except FileNotFoundError as error:
             raise JobError("there is no command ssh here: install OpenSSH's client") from error
         self._input: Any = self._process.stdin
