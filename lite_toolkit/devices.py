@@ -2,13 +2,18 @@
 
 import functools
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 from lite_toolkit import data, jobs, ssh
-from lite_toolkit.errors import DeviceError
+from lite_toolkit.errors import DeviceError, JobError, LiteToolkitError
+
+T = TypeVar("T")
 
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 MAXIMUM_THREADS = 256
@@ -93,6 +98,40 @@ def load(text: str) -> Profile:
 def names() -> list[str]:
     """The names of the profiles that come with the toolkit."""
     return sorted(path.stem for path in data.folder("devices").glob("*.toml"))
+
+
+def side_by_side(devices: Sequence[Profile], work: Callable[[Profile, jobs.Run], T]) -> list[T | LiteToolkitError]:
+    """What the work gives on each device, all at the same time; its error where it fails.
+
+    Args:
+        devices: where to work.
+        work: is given a device and what runs jobs there, in a thread of its own.
+    """
+    stop = Event()
+    with futures.ThreadPoolExecutor(len(devices)) as pool:
+        running = [pool.submit(_attempt, work, device, stop) for device in devices]
+        try:
+            return [future.result() for future in running]
+        finally:
+            stop.set()  # Ctrl-C comes to this thread alone
+
+
+def _attempt(work: Callable[[Profile, jobs.Run], T], device: Profile, stop: Event) -> T | LiteToolkitError:
+    def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> jobs.Events:
+        with closing(device.run(job, files)) as events:
+            for event in events:
+                if stop.is_set():
+                    raise JobError(f"{device.name}: stopped")
+                yield event
+
+    try:
+        return work(device, run)
+    except LiteToolkitError as error:
+        return error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if device.host is None:
+            raise
+        return JobError(f"{device.name} answered what this toolkit does not understand: {error!r}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from lite_toolkit.checkup import doctor
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.latency import benchmark
 from lite_toolkit.operator_times import profile
@@ -51,6 +52,7 @@ def _send(stream: TextIO, event: Event) -> None:
 JOBS: dict[str, Callable[[Job], Iterator[Event]]] = {
     "benchmark": benchmark,
     "profile": profile,
+    "doctor": doctor,
 }
 
 if __name__ == "__main__":

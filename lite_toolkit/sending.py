@@ -6,7 +6,18 @@ from pathlib import Path
 
 # All that `runner.py` imports, there and further on; tests/test_sending.py follows the imports.
 MODULES = (
-    *("__init__", "delegates", "distribution", "errors", "host", "images", "inference", "latency", "operator_times"),
+    *(
+        "__init__",
+        "checkup",
+        "delegates",
+        "distribution",
+        "errors",
+        "host",
+        "images",
+        "inference",
+        "latency",
+        "operator_times",
+    ),
     *("partition", "preprocessing", "rehearsal", "runner", "runtime", "streams"),
 )
 

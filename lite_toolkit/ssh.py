@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, Self
 
 from lite_toolkit import sending
 from lite_toolkit.errors import DeviceError, JobError
-from lite_toolkit.jobs import Event, finished
+from lite_toolkit.jobs import Event, Events, finished
 
 LONGEST_LINE = 1 << 24  # bytes of one event: enough for the raw latencies of hours
 
@@ -81,7 +81,7 @@ def target(text: str, *, python: str = "python3", config: Path | None = None) ->
     return Target(host, user, int(port) if port else None, python, config)
 
 
-def run(board: Target, job: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Event]:
+def run(board: Target, job: Mapping[str, Any], files: Mapping[str, Path]) -> Events:
     """Run a job on a board, as `jobs.run` does here; the board keeps nothing but a cache of the files in folders.
 
     Raises:

@@ -61,6 +61,16 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     return with_delivery
 
 
+def on_devices(command: Callable[..., None]) -> Callable[..., None]:
+    """The option of commands that run on devices; the command gets its values as `device`."""
+    return click.option(
+        "--device",
+        metavar="NAME|FILE.toml|ssh://HOST",
+        multiple=True,
+        help="Where to run, see `lite-toolkit devices`; by default here. Several run side by side.",
+    )(command)
+
+
 def sized(name: str | None) -> "Sized | None":
     """The preprocessing that `--preprocessing` names."""
     from lite_toolkit.preprocessing import named
