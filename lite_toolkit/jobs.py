@@ -5,17 +5,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
 from lite_toolkit.errors import JobError
+from lite_toolkit.steps import Steps
 
 Event = dict[str, Any]
-Run = Callable[[Mapping[str, Any], Mapping[str, Path]], Iterator[Event]]
+Events = Generator[Event, None, None]
+Run = Callable[[Mapping[str, Any], Mapping[str, Path]], Events]
 
 
-def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Event]:
+def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> Events:
     """Run a job here, in a child process; what runs jobs elsewhere has the same signature, `Run`.
 
     Args:
@@ -47,7 +50,7 @@ def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Event]:
             child.communicate()
 
 
-def finished(events: Iterator[Event], ending: Callable[[], str]) -> Iterator[Event]:
+def finished(events: Iterable[Event], ending: Callable[[], str]) -> Events:
     """The events up to the result; without one, a JobError that says what the job or `ending` says."""
     for event in events:
         if event["event"] == "error":
@@ -56,6 +59,16 @@ def finished(events: Iterator[Event], ending: Callable[[], str]) -> Iterator[Eve
         if event["event"] == "result":
             return
     raise JobError(ending())
+
+
+def result(events: Events, steps: Steps) -> Event:
+    """The result event of a job, whose progress is shown by `steps`."""
+    with closing(events):
+        for event in events:
+            if event["event"] == "result":
+                return event
+            steps.progress(event["done"], event["total"])
+    raise JobError("the job ended without a result")
 
 
 def _ending(code: int, noise: IO[bytes]) -> str:
