@@ -81,15 +81,19 @@ class ShownSteps(Steps):
         """Time the block and show its name."""
         self._name = name
         with super().step(name), self._progress:
-            task = self._progress.add_task(name, total=None)
+            self._task = self._progress.add_task(name, total=None)
             try:
                 yield
             finally:
-                self._progress.remove_task(task)
+                self._progress.remove_task(self._task)
 
     def track(self, items: Iterable[T], total: int) -> Iterable[T]:
         """The items, counted by a bar."""
         return self._progress.track(items, total=total, description=self._name)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show the bar so far."""
+        self._progress.update(self._task, completed=done, total=total)
 
 
 def _print(table: Table) -> None:

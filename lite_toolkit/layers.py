@@ -88,7 +88,7 @@ def _keyed(graph: Subgraph, operators: list[Operator], matched: set[int]) -> Ite
 
 def _layer(reference: Subgraph, ours: Operator, quantized: Subgraph, theirs: Operator) -> Layer:
     return Layer(
-        name=_layer_name(reference, ours),
+        name=layer_name(reference, ours),
         operator=ours.name,
         reference=_output(reference, ours),
         quantized=_output(quantized, theirs),
@@ -105,7 +105,7 @@ def _granularity(graph: Subgraph, operator: Operator) -> Granularity | None:
     return "per-channel" if quantization.per_channel else "per-tensor"
 
 
-def _layer_name(graph: Subgraph, operator: Operator) -> str:
+def layer_name(graph: Subgraph, operator: Operator) -> str:
     """Of names such as "net_1/stem_bn_1/add;net_1/stem_conv_1/convolution", the layer that computes: "stem_conv"."""
     own = _output(graph, operator).name
     read = [

@@ -37,6 +37,11 @@ class TensorInfo:
     scale: float
     zero_point: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, of an image input of shape (1, height, width, 3)."""
+        return self.shape[1], self.shape[2]
+
     def quantize(self, values: NDArray[np.float32]) -> NDArray[Any]:
         """Real values in the tensor's own dtype: round(values / scale) + zero point, saturated; floats pass through."""
         if not self.scale:
@@ -79,7 +84,7 @@ class Model:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input in pixels."""
-        return self.input.shape[1], self.input.shape[2]
+        return self.input.size
 
     @property
     def classes(self) -> int:

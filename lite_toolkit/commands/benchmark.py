@@ -1,0 +1,100 @@
+"""`lite-toolkit benchmark`."""
+
+from pathlib import Path
+
+import click
+
+from lite_toolkit import outputs
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, reporting, sized
+from lite_toolkit.report import document
+
+MAXIMUM_THREADS = 256
+
+
+def _threads(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
+    """Numbers separated by commas, each once."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAXIMUM_THREADS for part in parts):
+        raise click.BadParameter(f"{value!r}: must be numbers from 1 to {MAXIMUM_THREADS}, separated by commas")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+@click.command()
+@click.argument("models", type=ANY_PATH, nargs=-1, required=True)
+@click.option(
+    "--threads", metavar="N[,N...]", default="1", show_default=True, callback=_threads, help="Measured in turn."
+)
+@click.option("--runs", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Inferences, at least.")
+@click.option("--seconds", type=click.FloatRange(0, 3600), default=1.0, show_default=True, help="Their time, at least.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(0.1, 86400), default=150.0, show_default=True, help="Their time, at most."
+)
+@delegation
+@click.option("--require-full-delegation", is_flag=True, help="Fail where the delegate does not take every node.")
+@click.option(
+    "--preprocess", "image", metavar="IMAGE", type=FILE, help="Also measure the way from this file to scores."
+)
+@click.option(
+    "--preprocessing", metavar="NAME|FILE", help="Of that image, as for `convert`; by default the manifest's."
+)
+@click.option("--profile", is_flag=True, help="Also measure each operator, as a model of its own.")
+@click.option(
+    "--sustained",
+    metavar="MINUTES",
+    type=click.FloatRange(0, 1440, min_open=True),
+    help="Run on for so long, with frequency, temperature and throttling every second.",
+)
+@click.option("--plot", type=FILE, help="Draw the latencies: FILE.svg or FILE.png.")
+@reporting
+def benchmark(
+    models: tuple[Path, ...],
+    threads: tuple[int, ...],
+    runs: int,
+    seconds: float,
+    max_seconds: float,
+    delegate: str,
+    delegate_options: dict[str, str],
+    require_full_delegation: bool,
+    image: Path | None,
+    preprocessing: str | None,
+    profile: bool,
+    sustained: float | None,
+    plot: Path | None,
+    delivery: Delivery,
+) -> None:
+    """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
+    from lite_toolkit import benchmark as measuring
+    from lite_toolkit import delegates, latency_plot, pictures, stability
+    from lite_toolkit.console import ShownSteps, warn
+    from lite_toolkit.tables import benchmark as tables
+
+    if require_full_delegation and delegate == delegates.NONE.name:
+        raise click.UsageError("--require-full-delegation needs a delegate: --delegate none has none")
+    if profile and delegate not in (delegates.XNNPACK.name, delegates.NONE.name):
+        raise click.UsageError("--profile measures operators on the processor: --delegate must be xnnpack or none")
+    if preprocessing and not image:
+        raise click.UsageError("--preprocessing is for --preprocess IMAGE, which is not given")
+    if plot:
+        outputs.require_free([plot], delivery.force)
+        pictures.require(plot)
+    request = measuring.Request(
+        models=models,
+        threads=threads,
+        delegate=delegate,
+        delegate_options=delegate_options,
+        require_full_delegation=require_full_delegation,
+        runs=runs,
+        seconds=seconds,
+        max_seconds=max_seconds,
+        sustained_minutes=sustained or 0.0,
+        image=image,
+        preprocessing=sized(preprocessing),
+        profile=profile,
+    )
+    found = measuring.benchmark(request, ShownSteps())
+    if plot:
+        latency_plot.draw(found.measurements, plot)
+    delivery.send(document("benchmark", tables.benchmark(found)), lambda: tables.show_benchmark(found))
+    for one in found.measurements:
+        for message in (*([one.note] if one.note else []), *stability.doubts(one)):
+            warn(f"{one.model.name}, threads {one.threads}: {message}")
