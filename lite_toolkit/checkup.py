@@ -96,7 +96,7 @@ def _runtime(advised: str) -> Findings:
         yield Finding("ok", "XNNPACK", "takes float operators")
     else:
         advice = "it needs /sys and /proc/cpuinfo, and tflite-runtime has none before 2.8 nor on 32-bit ARM"
-        yield Finding("warn", "XNNPACK", "is not applied: models run several times slower", advice)
+        yield Finding("warn", "XNNPACK", "is not applied: models run slower", advice)
 
 
 def _old(name: str) -> Finding | None:

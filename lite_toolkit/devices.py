@@ -2,6 +2,7 @@
 
 import functools
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from contextlib import closing
@@ -73,7 +74,7 @@ class Profile:
         return functools.partial(ssh.run, ssh.target(self.host, python=self.python, config=self.ssh_config))
 
 
-LOCAL, ANY = "local", "linux"  # the profiles of this machine, and of a target of ssh that nothing else is known of
+HERE, ANY = "local", "linux"  # the profiles of this machine, and of a target of ssh that nothing else is known of
 
 
 def load(text: str) -> Profile:
@@ -95,6 +96,19 @@ def load(text: str) -> Profile:
     return _parse(path, _read(path))
 
 
+def load_all(texts: Sequence[str]) -> list[Profile]:
+    """The profiles of all; of this machine where there are none.
+
+    Raises:
+        DeviceError: as `load`, or two have one name.
+    """
+    found = [load(text) for text in dict.fromkeys(texts or [HERE])]
+    for name, count in Counter(device.name for device in found).items():
+        if count > 1:
+            raise DeviceError(f"{count} devices are called {name!r}: rename their files, or choose one")
+    return found
+
+
 def names() -> list[str]:
     """The names of the profiles that come with the toolkit."""
     return sorted(path.stem for path in data.folder("devices").glob("*.toml"))
@@ -105,25 +119,33 @@ def side_by_side(devices: Sequence[Profile], work: Callable[[Profile, jobs.Run],
 
     Args:
         devices: where to work.
-        work: is given a device and what runs jobs there, in a thread of its own.
+        work: is given a device, and what runs jobs there.
     """
+    if len(devices) == 1:
+        return [_outcome(work, devices[0], devices[0].run)]
     stop = Event()
     with futures.ThreadPoolExecutor(len(devices)) as pool:
-        running = [pool.submit(_attempt, work, device, stop) for device in devices]
+        running = [pool.submit(_outcome, work, device, _until(stop, device.run)) for device in devices]
         try:
             return [future.result() for future in running]
         finally:
             stop.set()  # Ctrl-C comes to this thread alone
 
 
-def _attempt(work: Callable[[Profile, jobs.Run], T], device: Profile, stop: Event) -> T | LiteToolkitError:
-    def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> jobs.Events:
-        with closing(device.run(job, files)) as events:
+def _until(stop: Event, run: jobs.Run) -> jobs.Run:
+    """What runs jobs that end when they are told to."""
+
+    def stoppable(job: Mapping[str, Any], files: Mapping[str, Path]) -> jobs.Events:
+        with closing(run(job, files)) as events:
             for event in events:
                 if stop.is_set():
-                    raise JobError(f"{device.name}: stopped")
+                    raise JobError("stopped")
                 yield event
 
+    return stoppable
+
+
+def _outcome(work: Callable[[Profile, jobs.Run], T], device: Profile, run: jobs.Run) -> T | LiteToolkitError:
     try:
         return work(device, run)
     except LiteToolkitError as error:

@@ -5,21 +5,12 @@ import zipfile
 from pathlib import Path
 
 # All that `runner.py` imports, there and further on; tests/test_sending.py follows the imports.
+# fmt: off
 MODULES = (
-    *(
-        "__init__",
-        "checkup",
-        "delegates",
-        "distribution",
-        "errors",
-        "host",
-        "images",
-        "inference",
-        "latency",
-        "operator_times",
-    ),
-    *("partition", "preprocessing", "rehearsal", "runner", "runtime", "streams"),
+    "__init__", "checkup", "delegates", "distribution", "errors", "host", "images", "inference", "latency",
+    "operator_times", "partition", "preprocessing", "rehearsal", "runner", "runtime", "streams",
 )
+# fmt: on
 
 _MAIN = """\
 import json

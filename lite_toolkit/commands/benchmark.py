@@ -1,12 +1,19 @@
 """`lite-toolkit benchmark`."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, reporting, sized
-from lite_toolkit.report import document
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, on_devices, reporting, sized
+from lite_toolkit.commands.running import run_on
+
+if TYPE_CHECKING:
+    from lite_toolkit.benchmark import Request
+    from lite_toolkit.devices import Profile
 
 MAXIMUM_THREADS = 256
 
@@ -45,6 +52,7 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
     help="Run on for so long, with frequency, temperature and throttling every second.",
 )
 @click.option("--plot", type=FILE, help="Draw the latencies: FILE.svg or FILE.png.")
+@on_devices
 @reporting
 def benchmark(
     models: tuple[Path, ...],
@@ -60,20 +68,19 @@ def benchmark(
     profile: bool,
     sustained: float | None,
     plot: Path | None,
+    device: tuple[str, ...],
     delivery: Delivery,
 ) -> None:
     """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
     from lite_toolkit import benchmark as measuring
-    from lite_toolkit import delegates, latency_plot, pictures, stability
-    from lite_toolkit.console import ShownSteps, warn
+    from lite_toolkit import devices, latency_plot, pictures, stability
+    from lite_toolkit.console import warn
     from lite_toolkit.tables import benchmark as tables
 
-    if require_full_delegation and delegate == delegates.NONE.name:
-        raise click.UsageError("--require-full-delegation needs a delegate: --delegate none has none")
-    if profile and delegate not in (delegates.XNNPACK.name, delegates.NONE.name):
-        raise click.UsageError("--profile measures operators on the processor: --delegate must be xnnpack or none")
     if preprocessing and not image:
         raise click.UsageError("--preprocessing is for --preprocess IMAGE, which is not given")
+    if plot and len(device) > 1:
+        raise click.UsageError("--plot draws the latencies of one --device")
     if plot:
         outputs.require_free([plot], delivery.force)
         pictures.require(plot)
@@ -91,10 +98,37 @@ def benchmark(
         preprocessing=sized(preprocessing),
         profile=profile,
     )
-    found = measuring.benchmark(request, ShownSteps())
+    chosen = devices.load_all(device)
+    requests = {one.name: _checked(_profiled(request, one)) for one in chosen}
+    outcomes = run_on(chosen, lambda one, run, steps: measuring.benchmark(requests[one.name], steps, run))
     if plot:
-        latency_plot.draw(found.measurements, plot)
-    delivery.send(document("benchmark", tables.benchmark(found)), lambda: tables.show_benchmark(found))
-    for one in found.measurements:
-        for message in (*([one.note] if one.note else []), *stability.doubts(one)):
-            warn(f"{one.model.name}, threads {one.threads}: {message}")
+        (only,) = outcomes.found.values()
+        latency_plot.draw(only.measurements, plot)
+    delivery.send(outcomes.document("benchmark", tables.benchmark), lambda: tables.show_devices(outcomes.found))
+    for name, found in outcomes.found.items():
+        for one in found.measurements:
+            title = f"{name}: {one.model.name}" if outcomes.several else one.model.name
+            for message in (*([one.note] if one.note else []), *stability.doubts(one)):
+                warn(f"{title}, threads {one.threads}: {message}")
+    outcomes.complain()
+
+
+def _profiled(request: "Request", device: "Profile") -> "Request":
+    """The request with the device's own threads and delegate where the user chose none."""
+    source = click.get_current_context().get_parameter_source
+    if device.threads and source("threads") is ParameterSource.DEFAULT:
+        request = replace(request, threads=(device.threads,))
+    if source("delegate") is ParameterSource.DEFAULT:
+        options = {**device.delegate_options, **request.delegate_options}
+        request = replace(request, delegate=device.delegate, delegate_options=options)
+    return request
+
+
+def _checked(request: "Request") -> "Request":
+    from lite_toolkit import delegates
+
+    if request.require_full_delegation and request.delegate == delegates.NONE.name:
+        raise click.UsageError("--require-full-delegation needs a delegate: --delegate none has none")
+    if request.profile and request.delegate not in (delegates.XNNPACK.name, delegates.NONE.name):
+        raise click.UsageError("--profile measures operators on the processor: --delegate must be xnnpack or none")
+    return request

@@ -28,7 +28,7 @@ def doctor(device: tuple[str, ...], delivery: Delivery) -> None:
     from lite_toolkit import doctor as doctors
     from lite_toolkit.tables import devices as tables
 
-    found = doctors.examine([profiles.load(name) for name in device or (profiles.LOCAL,)])
+    found = doctors.examine(profiles.load_all(device))
     delivery.send(document("doctor", tables.doctor(found)), lambda: tables.show_doctor(found))
     useless = [name for name, findings in found.items() if not doctors.usable(findings)]
     if useless:

@@ -1,6 +1,6 @@
 """`lite-toolkit benchmark`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +12,12 @@ from lite_toolkit.tables import figures
 
 OPERATORS_SHOWN = 10
 SLICES = 10
+
+_MACHINE = ("machine", "software")
+_COLUMNS = (
+    *("model", ">threads", "delegate", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ± std", ">init ms", ">first ms"),
+    *(">peak MB", ">model MB", "nodes delegated"),
+)
 
 
 def benchmark(found: Benchmark) -> dict[str, Any]:
@@ -74,25 +80,27 @@ def _profile(found: Profile) -> dict[str, Any]:
     }
 
 
-def show_benchmark(found: Benchmark) -> None:
-    """The machine, one line for each measurement, and what was measured besides."""
-    print_facts(_environment(found.measurements[0].result["environment"]))
-    print_table(
-        "",
-        (
-            *("model", ">threads", "delegate", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ± std", ">init ms", ">first ms"),
-            *(">peak MB", ">model MB", "nodes delegated"),
-        ),
-        [_row(one) for one in found.measurements],
-    )
-    for one in found.measurements:
-        _show_pipeline(one)
-        _show_sustained(one)
-    for profile in found.profiles:
-        _show_profile(profile)
+def show_devices(found: Mapping[str, Benchmark]) -> None:
+    """Each machine, one line for each measurement of all, and what was measured besides."""
+    machines = {name: _environment(one.measurements[0].result["environment"]) for name, one in found.items()}
+    rows = [(name, *_row(one)) for name, benchmark in found.items() for one in benchmark.measurements]
+    if len(found) > 1:
+        print_table("", ("device", *_MACHINE), [(name, *machine) for name, machine in machines.items()])
+        print_table("", ("device", *_COLUMNS), rows)
+    else:
+        print_facts(zip(_MACHINE, *machines.values(), strict=True))
+        print_table("", _COLUMNS, [row[1:] for row in rows])
+    for name, benchmark in found.items():
+        on = f" on {name}" if len(found) > 1 else ""
+        for one in benchmark.measurements:
+            _show_pipeline(one, on)
+            _show_sustained(one, on)
+        for profile in benchmark.profiles:
+            _show_profile(profile, on)
 
 
-def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
+def _environment(environment: dict[str, Any]) -> tuple[str, str]:
+    """What the machine is, and what runs on it."""
     governors = ", ".join(environment["governors"])
     cpu = f"{environment['processors']} × {environment['cpu'] or environment['machine']}"
     machine = [environment["board"], cpu, f"governor {governors}" if governors else None]
@@ -101,7 +109,7 @@ def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
         environment["os"],
         f"{environment['system']} {environment['kernel']}",
     )
-    return [("machine", ", ".join(filter(None, machine))), ("software", ", ".join(filter(None, software)))]
+    return ", ".join(filter(None, machine)), ", ".join(filter(None, software))
 
 
 def _row(found: Measurement) -> tuple[str, ...]:
@@ -128,7 +136,7 @@ def _nodes(nodes: dict[str, Any]) -> str:
     return "; ".join(shares) + (f", not {left}" if shares and left else "") or f"0 of {nodes['nodes']}"
 
 
-def _show_pipeline(found: Measurement) -> None:
+def _show_pipeline(found: Measurement, on: str) -> None:
     stages = found.result.get("pipeline_ns")
     if stages is None:
         return
@@ -137,13 +145,15 @@ def _show_pipeline(found: Measurement) -> None:
     for stage, title in named.items():
         times = Distribution.of(stages[stage])
         rows.append((title, *(_ms(value) for value in (times.p50_ms, times.p90_ms, times.p99_ms, times.mean_ms))))
-    print_table(f"From an image file, {_title(found)}", ("stage", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ms"), rows)
+    print_table(
+        f"From an image file, {_title(found)}{on}", ("stage", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ms"), rows
+    )
 
 
-def _show_profile(found: Profile) -> None:
+def _show_profile(found: Profile, on: str) -> None:
     slowest = sorted(found.operators, key=lambda one: -one.distribution.p50_ms)[:OPERATORS_SHOWN]
     print_table(
-        f"Slowest operators of {found.model.name}, 1 thread",
+        f"Slowest operators of {found.model.name}, 1 thread{on}",
         (">node", "layer", "operator", ">p50 ms", ">share"),
         [(str(one.index), one.layer, one.operator, *_share(one.distribution.p50_ms, found.sum_ms)) for one in slowest],
     )
@@ -168,7 +178,7 @@ def _share(part: float, total: float) -> tuple[str, str]:
     return _ms(part), f"{part / total:.1%}"
 
 
-def _show_sustained(found: Measurement) -> None:
+def _show_sustained(found: Measurement, on: str) -> None:
     """A tenth of the time in each row."""
     seconds = found.result["sustained"]
     if not seconds:
@@ -176,7 +186,7 @@ def _show_sustained(found: Measurement) -> None:
     step = -(-len(seconds) // SLICES)
     rows = [_slice(seconds[start : start + step]) for start in range(0, len(seconds), step)]
     columns = (">until s", ">runs", ">p50 ms", ">p99 ms", ">MHz", ">°C", "reported")
-    print_table(f"Sustained runs of {_title(found)}", columns, rows)
+    print_table(f"Sustained runs of {_title(found)}{on}", columns, rows)
 
 
 def _slice(seconds: Sequence[dict[str, Any]]) -> tuple[str, ...]:
