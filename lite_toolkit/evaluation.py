@@ -1,9 +1,10 @@
 """A `.tflite` classifier on images whose classes are known: what it gets right, and what a reference does."""
 
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,19 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import accuracy, ground_truth, manifest
+from lite_toolkit import accuracy, ground_truth, jobs, manifest
 from lite_toolkit.accuracy import Accuracy, Pairing
 from lite_toolkit.classification import Classifier
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.ground_truth import GroundTruth, Numbering
 from lite_toolkit.images import find_images
-from lite_toolkit.inference import Job, Record, infer
+from lite_toolkit.inference import Answer, Job, Record, infer
 from lite_toolkit.journal import Journal
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.runtime import runtime_version
 from lite_toolkit.steps import Steps
 
 TOP = 5
+Infer = Callable[[Job], Generator[Record, None, None]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Request:
         top: every k to count besides 1; none is 5, where there are so many classes.
         workers: number of processes; None is one for each processor.
         resume: file that holds what is done, to continue there.
+        device: name of the board that runs the models; None is this machine.
     """
 
     model: Path
@@ -54,6 +57,7 @@ class Request:
     top: tuple[int, ...] = ()
     workers: int | None = None
     resume: Path | None = None
+    device: str | None = None
 
     @property
     def models(self) -> list[Path]:
@@ -76,7 +80,7 @@ class Evaluation:
         pairing: of model and reference.
         names: class index -> name, where names are known.
         notes: what the user should know, one sentence each.
-        workers: number of processes.
+        workers: number of processes; None for one for each processor of a board.
         seconds: wall time of each step.
         resumed: images taken from the file to resume.
     """
@@ -91,7 +95,7 @@ class Evaluation:
     pairing: Pairing | None
     names: Mapping[int, str]
     notes: tuple[str, ...]
-    workers: int
+    workers: int | None
     seconds: Mapping[str, float]
     resumed: int
 
@@ -133,8 +137,13 @@ class _Models:
     numbering: Numbering
 
 
-def evaluate(request: Request, steps: Steps | None = None) -> Evaluation:
+def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run | None = None) -> Evaluation:
     """Classify every image, and count.
+
+    Args:
+        request: what to evaluate.
+        steps: shows how far it is.
+        elsewhere: runs the job "inference" on a board; None is here.
 
     Raises:
         ModelError: a model cannot be run, the two do not belong together, or the preprocessing contradicts a manifest.
@@ -149,9 +158,10 @@ def evaluate(request: Request, steps: Steps | None = None) -> Evaluation:
         names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
         truth = ground_truth.read(request.data, names, models.numbering, request.table)
     with steps.step("images"):
-        workers = min(request.workers or _processors(), len(names))
-        job = Job(tuple(map(str, request.models)), models.spec.to_json(), (), max(top), workers)
-        records = _run(job, request, names, models.sha256, steps)
+        workers = request.workers if elsewhere else min(request.workers or _processors(), len(names))
+        job = Job(tuple(map(str, request.models)), models.spec.to_json(), (), max(top), workers or 0)
+        infer_there = functools.partial(_infer_elsewhere, request, elsewhere) if elsewhere else infer
+        records = _run(job, request, names, models.sha256, steps, infer_there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
@@ -215,7 +225,9 @@ def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
     return tuple(sorted({1, *(wanted or [min(TOP, classes)])}))
 
 
-def _run(job: Job, request: Request, names: Sequence[str], sha256: Sequence[str], steps: Steps) -> _Records:
+def _run(
+    job: Job, request: Request, names: Sequence[str], sha256: Sequence[str], steps: Steps, infer: Infer
+) -> _Records:
     """Every image's record: from the file to resume, or by the workers."""
     shape = len(names), len(job.models), job.top
     records = _Records(np.full(shape, -1, np.int32), np.zeros(shape, bool), np.ones(len(names), bool), {})
@@ -236,6 +248,24 @@ def _run(job: Job, request: Request, names: Sequence[str], sha256: Sequence[str]
     return replace(records, resumed=len(names) - len(todo))
 
 
+def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Record, None, None]:
+    """The records of a job that runs on a board."""
+    models = {f"model{number}": path for number, path in enumerate(request.models)}
+    described = {
+        "job": "inference",
+        "models": list(models),
+        "preprocessing": job.preprocessing,
+        "images": [Path(image).relative_to(request.data).as_posix() for image in job.images],
+        "top": job.top,
+        "workers": job.workers or None,
+    }
+    with closing(run(described, {"images": request.data, **models})) as events:
+        for event in events:
+            if event["event"] == "record":
+                answers = (Answer(tuple(answer["best"]), tuple(answer["tied"])) for answer in event["answers"])
+                yield Record(event["image"], tuple(answers), event["error"])
+
+
 def _identity(job: Job, request: Request, names: Sequence[str], sha256: Sequence[str]) -> dict[str, Any]:
     """Everything that a record depends on; images by name and size, since reading all takes as long as evaluating."""
     digest = hashlib.sha256()
@@ -246,7 +276,8 @@ def _identity(job: Job, request: Request, names: Sequence[str], sha256: Sequence
         "preprocessing": job.preprocessing,
         "top": job.top,
         "images": {"count": len(names), "sha256": digest.hexdigest()},
-        "runtime": runtime_version(),
+        "runtime": None if request.device else runtime_version(),
+        "device": request.device,
     }
 
 

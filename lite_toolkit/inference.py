@@ -6,10 +6,11 @@ It runs on boards too, so it needs no Python later than 3.7, and numpy, Pillow a
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,25 @@ class Record:
     image: int
     answers: tuple[Answer, ...] = ()
     error: str | None = None
+
+
+def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The runner's job "inference".
+
+    Args:
+        job: "files" has the folder "images" and each of "models"; "images" are paths in that folder. "preprocessing",
+            "top" and "workers" as for `Job`, but null workers for one for each processor.
+
+    Yields:
+        An event "record" for each image, `Record` as JSON, and an empty result.
+    """
+    folder = Path(job["files"]["images"])
+    models = tuple(job["files"][name] for name in job["models"])
+    images = tuple(str(folder / name) for name in job["images"])
+    workers = job["workers"] or os.cpu_count() or 1
+    for record in infer(Job(models, job["preprocessing"], images, job["top"], workers)):
+        yield {"event": "record", **asdict(record)}
+    yield {"event": "result"}
 
 
 def infer(job: Job) -> Generator[Record, None, None]:

@@ -4,6 +4,7 @@ Standard input has one line: the job as a JSON object. "job" names a function of
 this machine, and the rest is for that function. Standard output has one JSON object a line, its events:
 
     {"event": "progress", "done": 3, "total": 50}      any number of them
+    {"event": "record", "image": 7, ...}               the same; only of the job "inference"
     {"event": "result", ...}                           the last one, or
     {"event": "error", "message": "...", "exit_code": 1}
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lite_toolkit.checkup import doctor
 from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.inference import inference
 from lite_toolkit.latency import benchmark
 from lite_toolkit.operator_times import profile
 from lite_toolkit.streams import claim_stdout
@@ -52,6 +54,7 @@ def _send(stream: TextIO, event: Event) -> None:
 JOBS: dict[str, Callable[[Job], Iterator[Event]]] = {
     "benchmark": benchmark,
     "profile": profile,
+    "inference": inference,
     "doctor": doctor,
 }
 

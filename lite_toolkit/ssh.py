@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NoReturn, Self
 
 from lite_toolkit import sending
 from lite_toolkit.errors import DeviceError, JobError
+from lite_toolkit.images import find_images
 from lite_toolkit.jobs import Event, Events, finished
 
 LONGEST_LINE = 1 << 24  # bytes of one event: enough for the raw latencies of hours
@@ -82,7 +83,7 @@ def target(text: str, *, python: str = "python3", config: Path | None = None) ->
 
 
 def run(board: Target, job: Mapping[str, Any], files: Mapping[str, Path]) -> Events:
-    """Run a job on a board, as `jobs.run` does here; the board keeps nothing but a cache of the files in folders.
+    """Run a job on a board, as `jobs.run` does here; folders are of images, of which the board keeps a cache.
 
     Raises:
         JobError: the job failed, the board cannot be reached, or the connection was lost.
@@ -192,8 +193,8 @@ def _parts(files: Mapping[str, Path]) -> tuple[dict[str, str], list[_Part]]:
     for name, path in files.items():
         if path.is_dir():
             places[name] = name
-            inside = [file for file in sorted(path.rglob("*")) if file.is_file()]
-            parts += [_part(file, f"{name}/{file.relative_to(path).as_posix()}", kept=True) for file in inside]
+            images = find_images(path)
+            parts += [_part(image, f"{name}/{image.relative_to(path).as_posix()}", kept=True) for image in images]
         else:
             places[name] = f"{name}/{path.resolve().name}"
             parts.append(_part(path, places[name]))
@@ -242,6 +243,7 @@ def _refuse_constant(name: str) -> NoReturn:
 _EVENTS: dict[str, dict[str, type]] = {
     "need": {"parts": list},
     "progress": {"done": int, "total": int},
+    "record": {"image": int, "answers": list},
     "result": {},
     "error": {"message": str, "exit_code": int},
 }

@@ -104,7 +104,8 @@ def benchmark(
     if plot:
         (only,) = outcomes.found.values()
         latency_plot.draw(only.measurements, plot)
-    delivery.send(outcomes.document("benchmark", tables.benchmark), lambda: tables.show_devices(outcomes.found))
+    report = outcomes.document("benchmark", tables.benchmark)
+    delivery.send(report, lambda: tables.show_devices(outcomes.found, outcomes.several))
     for name, found in outcomes.found.items():
         for one in found.measurements:
             title = f"{name}: {one.model.name}" if outcomes.several else one.model.name

@@ -1,16 +1,20 @@
 """`lite-toolkit evaluate`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, on_devices, reporting, sized
+from lite_toolkit.commands.running import run_on
 from lite_toolkit.errors import GateError
-from lite_toolkit.report import document
 
 if TYPE_CHECKING:
+    from lite_toolkit.devices import Profile
     from lite_toolkit.evaluation import Evaluation
+    from lite_toolkit.jobs import Run
+    from lite_toolkit.steps import Steps
 
 
 def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
@@ -46,6 +50,7 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
     type=click.FloatRange(0, 100),
     help="Exit code 3 where top-1 is lower than the reference's by more.",
 )
+@on_devices
 @reporting
 def evaluate(
     model: Path,
@@ -60,14 +65,17 @@ def evaluate(
     preprocessing: str | None,
     min_top1: float | None,
     max_drop: float | None,
+    device: tuple[str, ...],
     delivery: Delivery,
 ) -> None:
     """Show how accurate a .tflite MODEL is on images whose classes are known."""
     if max_drop is not None and reference is None:
         raise click.UsageError("--max-drop is the drop from a --reference: pass that too")
-    from lite_toolkit import evaluation
+    if resume and len(device) > 1:
+        raise click.UsageError("--resume goes on with what one --device did")
+    from lite_toolkit import devices, evaluation
     from lite_toolkit.classification import read_labels
-    from lite_toolkit.console import ShownSteps, warn
+    from lite_toolkit.console import warn
     from lite_toolkit.tables import evaluation as tables
 
     request = evaluation.Request(
@@ -82,16 +90,28 @@ def evaluate(
         workers=workers,
         resume=resume,
     )
-    found = evaluation.evaluate(request, ShownSteps())
-    for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
-        warn(message)
-    delivery.send(document("evaluate", tables.evaluation(found)), lambda: tables.show_evaluation(found))
-    _check_gates(found, min_top1, max_drop)
+
+    def work(one: "Profile", run: "Run", steps: "Steps") -> "Evaluation":
+        if one.host is None:
+            return evaluation.evaluate(request, steps)
+        return evaluation.evaluate(replace(request, device=one.name), steps, run)
+
+    outcomes = run_on(devices.load_all(device), work)
+    for name, found in outcomes.found.items():
+        title = f"{name}: " if outcomes.several else ""
+        for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
+            warn(f"{title}{message}")
+    delivery.send(
+        outcomes.document("evaluate", tables.evaluation), lambda: tables.show(outcomes.found, outcomes.several)
+    )
+    outcomes.complain()
+    for name, found in outcomes.found.items():
+        _check_gates(f" on {name}" if outcomes.several else "", found, min_top1, max_drop)
 
 
-def _check_gates(found: "Evaluation", min_top1: float | None, max_drop: float | None) -> None:
+def _check_gates(on: str, found: "Evaluation", min_top1: float | None, max_drop: float | None) -> None:
     top1 = found.results[0].top[1].percent
     if min_top1 is not None and top1 < min_top1:
-        raise GateError(f"top-1 is {top1:.2f}%, less than {min_top1:g}%")
+        raise GateError(f"top-1{on} is {top1:.2f}%, less than {min_top1:g}%")
     if max_drop is not None and found.pairing and -found.pairing.change_points > max_drop:
-        raise GateError(f"top-1 drops by {-found.pairing.change_points:.2f} points, more than {max_drop:g}")
+        raise GateError(f"top-1{on} drops by {-found.pairing.change_points:.2f} points, more than {max_drop:g}")

@@ -80,18 +80,18 @@ def _profile(found: Profile) -> dict[str, Any]:
     }
 
 
-def show_devices(found: Mapping[str, Benchmark]) -> None:
-    """Each machine, one line for each measurement of all, and what was measured besides."""
+def show_devices(found: Mapping[str, Benchmark], several: bool) -> None:
+    """Each machine, one line for each measurement of all, and what was measured besides; names if there are several."""
     machines = {name: _environment(one.measurements[0].result["environment"]) for name, one in found.items()}
     rows = [(name, *_row(one)) for name, benchmark in found.items() for one in benchmark.measurements]
-    if len(found) > 1:
+    if several:
         print_table("", ("device", *_MACHINE), [(name, *machine) for name, machine in machines.items()])
         print_table("", ("device", *_COLUMNS), rows)
     else:
         print_facts(zip(_MACHINE, *machines.values(), strict=True))
         print_table("", _COLUMNS, [row[1:] for row in rows])
     for name, benchmark in found.items():
-        on = f" on {name}" if len(found) > 1 else ""
+        on = f" on {name}" if several else ""
         for one in benchmark.measurements:
             _show_pipeline(one, on)
             _show_sustained(one, on)

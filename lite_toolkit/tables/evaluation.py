@@ -53,6 +53,25 @@ def evaluation(found: "Evaluation") -> dict[str, Any]:
     }
 
 
+def show(found: Mapping[str, "Evaluation"], several: bool) -> None:
+    """The summary of one device, or a line for each of several."""
+    if not several:
+        show_evaluation(*found.values())
+        return
+    kinds = next(iter(found.values())).results[0].top
+    tops = [column for k in kinds for column in (f">top-{k} %", ">interval %")]
+    columns = ("device", ">images", *tops, ">same top-1 %", ">images/s")
+    print_table("", columns, [_device(name, one) for name, one in found.items()])
+    print_notes(f"Intervals are of {INTERVALS}.", f"Ties: {TIE_RULE}.")
+
+
+def _device(name: str, found: "Evaluation") -> tuple[str, ...]:
+    rates = found.results[0].top.values()
+    cells = [cell for rate in rates for cell in (f"{rate.percent:.2f}", _interval(rate))]
+    agreement = figures.decimal(found.pairing.agreement_percent if found.pairing else None, 2)
+    return name, str(found.images), *cells, agreement, f"{_speed(found):.3g}"
+
+
 def show_evaluation(found: "Evaluation") -> None:
     """The summary of `lite-toolkit evaluate`, the classes with the lowest top-1, and what is confused most."""
     request = found.request
@@ -69,8 +88,9 @@ def show_evaluation(found: "Evaluation") -> None:
         facts += _pairing_facts(found.pairing)
     print_facts(facts)
     _show_classes(found)
+    workers = f"{found.workers} workers" if found.workers else "a worker for each processor"
     times = " · ".join(f"{name} {seconds:.1f}" for name, seconds in found.seconds.items())
-    print_facts([("seconds", f"{times}, {_speed(found):.0f} images/s with {found.workers} workers")])
+    print_facts([("seconds", f"{times}, {_speed(found):.0f} images/s with {workers}")])
     print_notes(f"Intervals are of {INTERVALS}.", f"Ties: {TIE_RULE}.")
 
 
