@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,8 +123,8 @@ def _watch(child: subprocess.Popen[bytes]) -> None:
 
 
 def _send(event: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # where the connection was cut, nobody listens
+        os.write(1, json.dumps(event).encode() + b"\n")
 
 
 def _end(*_: object) -> NoReturn:

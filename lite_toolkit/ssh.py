@@ -28,6 +28,7 @@ _CLOSING_SECONDS = 10  # for the board to clean up
 _PROGRAM = "runner.pyz"
 _SSH_FAILED = 255
 _NOT_FOUND = (126, 127)  # as shells say
+_FAILURES = range(1, 126)  # exit codes that a job may name
 # No prompt can be answered here, and a cable that is pulled is noticed. All else is as the user's configuration says.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=15")
 _BOOT = (
@@ -218,7 +219,9 @@ def _event(line: bytes) -> Event | None:
     except (ValueError, RecursionError):
         return None
     types = _EVENTS.get(str(event.get("event"))) if isinstance(event, dict) else None
-    return event if types is not None and all(type(event.get(key)) is kind for key, kind in types.items()) else None
+    if types is None or not all(type(event.get(key)) is kind for key, kind in types.items()):
+        return None
+    return event if event.get("exit_code", 1) in _FAILURES else None
 
 
 def _clean(value: Any) -> Any:
