@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+PATIENCE = 1.0  # seconds that a worker waits for an image before it looks for its parent
 AHEAD = 2  # images that a worker has before it: the next is there when it sends a record, and the last ones are shared
 
 
@@ -135,7 +136,7 @@ def _start(job: Job) -> tuple[Connection, BaseProcess]:
     # more memory. It is safe because no kernel runs here: an interpreter of one thread leaves no thread behind.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(job, theirs), daemon=True)
+    process = context.Process(target=_work, args=(job, theirs, os.getpid()), daemon=True)
     with _without_interrupts():
         process.start()
     theirs.close()  # so that the death of the worker is the end of the stream
@@ -178,13 +179,15 @@ def _receive(connection: Connection, process: BaseProcess) -> Record:
     return record
 
 
-def _work(job: Job, connection: Connection) -> None:
-    """The life of a worker: models first, then a record for each image number that comes."""
-    with suppress(EOFError, ConnectionError):  # the parent has died
+def _work(job: Job, connection: Connection, parent: int) -> None:
+    """The life of a worker: models first, then a record for each image number that comes, while the parent lives."""
+    with suppress(EOFError, ConnectionError):
         try:
-            see = _Sight(job)
-            while True:
-                connection.send(see.record(connection.recv()))
+            sight = _Sight(job)
+            # The stream of a parent that was killed need not end: the other workers hold copies of its side.
+            while connection.poll(PATIENCE) or os.getppid() == parent:
+                if connection.poll():
+                    connection.send(sight.record(connection.recv()))
         except LiteToolkitError as error:
             connection.send(error)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from lite_toolkit import outputs
 from lite_toolkit.errors import OutputError
 from lite_toolkit.inference import Answer, Record
 from lite_toolkit.report import document
@@ -40,6 +41,7 @@ class Journal:
         self.path = path
         self.done: dict[int, Record] = {}
         self._unsynced = 0
+        outputs.require_free([path], force=True)
         with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("a+b")

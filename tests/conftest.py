@@ -1,6 +1,7 @@
 """What several test modules share: the shared data's place, an image to look at, and models converted once."""
 
 import importlib.metadata
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,16 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(30):
         coarse = Image.fromarray(generator.integers(0, 256, (6, 8, 3), dtype=np.uint8))
         coarse.resize((160, 120), Image.Resampling.BICUBIC).save(folder / f"picture{index:02}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve of the pictures in folders named 0 to 3: their classes."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for index, path in enumerate(sorted(photographs.iterdir())[:12]):
+        (folder / str(index % 4)).mkdir(exist_ok=True)
+        shutil.copy(path, folder / str(index % 4))
     return folder
 
 

@@ -143,6 +143,8 @@ class TestReports:
         if name == "validate":
             files = request.getfixturevalue("convert")("lite0", "float32", "int8").files
             return [*(file.path for file in files), "--data", request.getfixturevalue("photographs"), "--samples", "4"]
+        if name == "evaluate":
+            return [request.getfixturevalue("int8"), "--data", request.getfixturevalue("labelled")]
         images = [request.getfixturevalue("photographs")] if name == "classify" else []
         return [request.getfixturevalue("int8"), *images]
 

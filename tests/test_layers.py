@@ -21,6 +21,7 @@ MODULES = {
 }
 # The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
 BOARD_SIDE = (
+    *("accuracy", "evaluation", "ground_truth", "inference", "intervals", "journal"),
     *("architectures", "classification", "costs", "data", "errors", "flatbuffer", "graph", "images", "inspection"),
     *("manifest", "outputs", "preprocessing", "published", "recipes", "report", "representative", "runtime", "schema"),
     *("steps", "streams", "synthetic", "validation"),
