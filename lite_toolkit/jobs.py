@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
+from lite_toolkit import children
 from lite_toolkit.errors import JobError
 from lite_toolkit.steps import Steps
 
@@ -39,7 +39,7 @@ def run(job: Mapping[str, Any], files: Mapping[str, Path]) -> Events:
     with tempfile.TemporaryFile() as described, tempfile.TemporaryFile() as noise:
         described.write(document.encode() + b"\n")
         described.seek(0)
-        command = [sys.executable, "-m", "lite_toolkit.runner"]
+        command = children.command("lite_toolkit.runner")
         child = subprocess.Popen(  # noqa: S603
             command, stdin=described, stdout=subprocess.PIPE, stderr=noise, encoding="utf-8"
         )

@@ -43,6 +43,9 @@ def figure(found: Sequence[Measurement]) -> Any:
         _style(axis)
     sustained = bool(found[0].result["sustained"])
     axes[-1].set_xlabel("seconds" if sustained else "percent of the runs", color=_INK, size=_MIDDLE)
+    axes[-1].set_xlim(0, None if sustained else 100)
+    # The slowest runs of all may take ten times as long as the others.
+    axes[0].set_ylim(0, None if sustained else 1.2 * max(one.latency.p99_ms for one in found))
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0.2, "borderaxespad": 0}
     axes[0].legend(ncols=2, fontsize=_SMALL, labelcolor=_INK, frameon=False, **above)
     return page
@@ -64,13 +67,11 @@ def _panels(found: Sequence[Measurement]) -> list[tuple[str, Any]]:
 
 
 def _draw_ranks(axes: Any, found: Measurement, colour: str) -> None:
-    """The latency that each share of the runs kept to, with points at p50, p90 and p99; the last percent is cut off."""
+    """The latency that each share of the runs kept to, with points at p50, p90 and p99."""
     times = np.sort(found.result["runs_ns"]) / 1e6
     latency = found.latency
     axes.plot(np.linspace(0, 100, len(times)), times, color=colour, linewidth=1.4, label=_name(found))
     axes.plot([50, 90, 99], [latency.p50_ms, latency.p90_ms, latency.p99_ms], "o", color=colour, markersize=4)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0, max(axes.get_ylim()[1] if len(axes.lines) > 2 else 0, 1.2 * latency.p99_ms))
 
 
 def _draw_seconds(axes: Any, found: Measurement, colour: str) -> None:
@@ -79,7 +80,6 @@ def _draw_seconds(axes: Any, found: Measurement, colour: str) -> None:
     low, middle, high = np.array([np.percentile(second["runs_ns"], (5, 50, 95)) for second in seconds]).T / 1e6
     axes.fill_between(_ends(seconds), low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(_ends(seconds), middle, color=colour, linewidth=1.4, label=_name(found))
-    axes.set_ylim(0)
 
 
 def _draw_frequencies(axes: Any, found: Measurement, colour: str) -> None:

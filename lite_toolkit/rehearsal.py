@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-from lite_toolkit import delegates, runtime
+from lite_toolkit import children, delegates, runtime
 from lite_toolkit.errors import DelegateError, LiteToolkitError
 from lite_toolkit.streams import claim_stdout
 
 PATIENCE = 120.0  # seconds; the first run loads a model into an Edge TPU over USB, which takes one or two
 
-# The child finds the modules where this process does, which may be inside a zip file.
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from lite_toolkit import rehearsal; rehearsal.perform(*sys.argv[2:])"
-)
 _ADVICE = {
     "load": "check that it is built for this system and the versions of the libraries that it needs",
     "prepare": "check that it is built for the runtime's version, and that the model is compiled for it",
@@ -36,7 +30,7 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate) -> None:
     if delegate.library is None:
         return
     task = (str(model), str(threads), delegate.name, json.dumps(dict(delegate.options)))
-    command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), *task]
+    command = children.command(__name__, *task)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)  # noqa: S603
     except subprocess.TimeoutExpired as error:
@@ -48,7 +42,7 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate) -> None:
         raise DelegateError(_crash(delegate, said, done.returncode, done.stderr.decode(errors="replace")))
 
 
-def perform(model: str, threads: str, name: str, options: str) -> None:
+def main(model: str, threads: str, name: str, options: str) -> None:
     """What the child does: it says on standard output what it is about to do, and what failed."""
     with claim_stdout() as stream:
 
@@ -57,10 +51,11 @@ def perform(model: str, threads: str, name: str, options: str) -> None:
             stream.flush()
 
         try:
+            delegate = delegates.choose(name, json.loads(options))
             say(stage="load")
-            loaded = runtime.unallocated(Path(model), int(threads), delegates.choose(name, json.loads(options)))
+            runtime.load_delegate(delegate)
             say(stage="prepare")
-            runtime.allocate(loaded, Path(model))
+            loaded = runtime.interpreter(Path(model), int(threads), delegate)
             say(stage="run")
             loaded.invoke()
             say(stage="done")

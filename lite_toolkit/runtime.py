@@ -140,7 +140,7 @@ def unallocated(
     else:
         options["model_path"] = str(model)
     if delegate.library:
-        options["experimental_delegates"] = [_load(delegate, runtime)]
+        options["experimental_delegates"] = [load_delegate(delegate)]
     with _loading(model):
         return runtime.Interpreter(**options)
 
@@ -155,14 +155,6 @@ def allocate(loaded: Any, model: Path | bytes) -> None:
         loaded.allocate_tensors()
 
 
-def _load(delegate: Delegate, runtime: Any) -> Any:
-    with quiet():
-        try:
-            return runtime.load_delegate(delegate.library, dict(delegate.options))
-        except (OSError, AttributeError, ValueError) as error:
-            raise DelegateError(f"delegate {delegate.name}: {why_not_loaded(delegate, error)}") from error
-
-
 @contextmanager
 def _loading(model: Path | bytes) -> Iterator[None]:
     name, _ = _runtime()
@@ -175,6 +167,20 @@ def _loading(model: Path | bytes) -> Iterator[None]:
             raise ModelError(reason) from error
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
+
+
+def load_delegate(delegate: Delegate) -> Any:
+    """The runtime's object for a delegate's library.
+
+    Raises:
+        DelegateError: it cannot be loaded; the message says why, and what to do.
+    """
+    _, runtime = _runtime()
+    with quiet():
+        try:
+            return runtime.load_delegate(delegate.library, dict(delegate.options))
+        except (OSError, AttributeError, ValueError) as error:
+            raise DelegateError(f"delegate {delegate.name}: {why_not_loaded(delegate, error)}") from error
 
 
 def tensor_info(details: dict[str, Any]) -> TensorInfo:

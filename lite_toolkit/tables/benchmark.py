@@ -1,6 +1,7 @@
 """`lite-toolkit benchmark`."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -116,7 +117,7 @@ def _row(found: Measurement) -> tuple[str, ...]:
     result, latency = found.result, found.latency
     peak, added = result["memory"]["peak_bytes"], found.model_bytes
     return (
-        *(found.model.name, str(found.threads), result["delegate"]),
+        *(found.model.name, str(found.threads), Path(result["delegate"]).name),
         *(_ms(value) for value in (latency.p50_ms, latency.p90_ms, latency.p99_ms)),
         f"{_ms(latency.mean_ms)} ± {_ms(latency.std_ms)}",
         *(_ms(result[name] / 1e6) for name in ("init_ns", "first_ns")),
