@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Findings = Iterator["Finding"]
 
+RUNTIME = "ai-edge-litert"  # the one that is kept up
 LEAST_FREE_MEGABYTES = 150  # what loading lite4 in float32 takes, its weights and its activations
 HOT_CELSIUS = 75.0  # a Raspberry Pi slows down from 80 on ("vcgencmd" in its documentation)
 SLOW_GOVERNORS = {"powersave", "ondemand", "conservative", "schedutil"}
@@ -30,12 +31,19 @@ PCI_ID = ("0x1ac1", "0x089a")
 SUPER_SPEED = 5000  # megabits a second, of USB 3
 UDEV_RULES = ("etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 
-# A network of one operator: y = x + x, float32 (1, 4). tests/test_checkup.py reads it with the schema of TFLite.
-TINY = base64.b64decode(
+# Networks of one operator: y = x + x, of shape (1, 4). tests/test_checkup.py reads them with the schema of TFLite.
+FLOAT = base64.b64decode(
     "GAAAAFRGTDMAAA4AFAAQAAwACAAAAAQADgAAABAAAAAYAAAA6AAAAAMAAAABAAAABAAAACD///8BAAAAEAAAAAwAFAAQAAwACAAEAAwAAAAQAAAA"
     "UAAAAFQAAABYAAAAAQAAABQAAAAAAA4AFAAAABAADAALAAQADgAAABAAAAAAAAALDAAAABAAAAB4////AQAAAAEAAAACAAAAAAAAAAAAAAABAAAA"
     "AQAAAAEAAAAAAAAAAgAAADQAAAAEAAAA4P///wgAAAAMAAAAAQAAAHkAAAACAAAAAQAAAAQAAAAMAAwACAAAAAAABAAMAAAACAAAAAwAAAABAAAA"
     "eAAAAAIAAAABAAAABAAAAAEAAAAIAAAABAAEAAQAAAA="
+)
+INT8 = base64.b64decode(
+    "GAAAAFRGTDMAAA4AFAAQAAwACAAAAAQADgAAABAAAAAYAAAAUAEAAAMAAAABAAAABAAAAKj///8BAAAAEAAAAAwAFAAQAAwACAAEAAwAAAAQAAAA"
+    "VAAAAFgAAABcAAAAAQAAABQAAAAAAA4AFAAAABAADAALAAQADgAAABQAAAAAAAALEAAAABQAAAAEAAQABAAAAAEAAAABAAAAAgAAAAAAAAAAAAAA"
+    "AQAAAAEAAAABAAAAAAAAAAIAAABkAAAABAAAALL///8QAAAAMAAAAAAAAAkwAAAApP///wgAAAAUAAAAAQAAAAAAAAAAAAAAAAAAAAEAAAAAAAA/"
+    "AQAAAHkAAAACAAAAAQAAAAQAAAAAAA4AFAAQAA8AAAAIAAQADgAAABwAAAA4AAAAAAAACTgAAAAMAAwAAAAAAAgABAAMAAAACAAAABAAAAABAAAA"
+    "AAAAAAAAAAABAAAAAAAAPwEAAAB4AAAAAgAAAAEAAAAEAAAAAQAAABAAAAAAAAoACAAAAAAABAAKAAAAAgAAAA=="
 )
 
 
@@ -84,19 +92,25 @@ def _runtime(advised: str) -> Findings:
     """Whether there is a runtime, numpy fits it, and XNNPACK really takes an operator."""
     try:
         name = runtime.runtime_version()
-        interpreter = runtime.unallocated(TINY, 1, delegates.XNNPACK)
-        early = delegate_nodes(interpreter)
-        runtime.allocate(interpreter, TINY)
+        taken = [kind for kind, model in (("float", FLOAT), ("int8", INT8)) if _is_taken(model)]
     except ModelError as error:
         found, _, advice = str(error).partition(": ")
         yield Finding("fail", "runtime", found, advice or f"pip install {advised}")
         return
     yield _old(name) or Finding("ok", "runtime", f"{name}, numpy {np.__version__}")
-    if partition(interpreter, delegates.XNNPACK, early).taken(delegates.XNNPACK):
-        yield Finding("ok", "XNNPACK", "takes float operators")
+    if len(taken) == 2:
+        yield Finding("ok", "XNNPACK", "takes float and int8 operators")
     else:
-        advice = "it needs /sys and /proc/cpuinfo, and tflite-runtime has none before 2.8 nor on 32-bit ARM"
-        yield Finding("warn", "XNNPACK", "is not applied: models run slower", advice)
+        found = f"takes {taken[0]} operators only" if taken else "takes no operators"
+        advice = f"all else runs slower: install {RUNTIME}, which needs 64 bits, /sys and /proc/cpuinfo for it"
+        yield Finding("warn", "XNNPACK", found, advice)
+
+
+def _is_taken(model: bytes) -> bool:
+    interpreter = runtime.unallocated(model, 1, delegates.XNNPACK)
+    early = delegate_nodes(interpreter)
+    runtime.allocate(interpreter, model)
+    return partition(interpreter, delegates.XNNPACK, early).taken(delegates.XNNPACK) > 0
 
 
 def _old(name: str) -> Finding | None:
@@ -139,12 +153,11 @@ def _ruled(root: Path) -> bool:
 def _delegate(delegate: delegates.Delegate) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "tiny.tflite"
-        model.write_bytes(TINY)
+        model.write_bytes(FLOAT)
         try:
             rehearse(model, 1, delegate)
         except (DelegateError, ModelError) as error:
-            found, _, advice = str(error).partition(": ")
-            return Finding("fail", "delegate", found, advice)
+            return Finding("fail", "delegate", f"{delegate.name} cannot be used", str(error).partition(": ")[2])
     return Finding("ok", "delegate", f"{delegate.name} loads")
 
 

@@ -91,7 +91,7 @@ def run(board: Target, job: Mapping[str, Any], files: Mapping[str, Path]) -> Eve
     """
     places, parts = _parts(files)
     landing = sending.landing()
-    remote = f"exec {shlex.quote(board.python)} -c {shlex.quote(_BOOT.format(size=len(landing)))}"
+    remote = f"exec {shlex.quote(board.python)} -I -c {shlex.quote(_BOOT.format(size=len(landing)))}"
     plan = {"parts": [part.entry for part in parts], "program": _PROGRAM, "job": {**job, "files": places}}
     with _Session(board, remote) as session:
         session.send([landing, json.dumps(plan).encode(), b"\n"])

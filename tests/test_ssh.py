@@ -290,5 +290,5 @@ def test_openssh_is_asked_for_no_more_than_it_may(
     assert "BatchMode=yes" in arguments
     assert arguments[-7:] == ["-F", "config", "-p", "2222", "-l", "pi", "::1"]
     assert not any(word in " ".join(arguments) for word in ("StrictHostKeyChecking", "UserKnownHostsFile"))
-    assert remote.startswith("exec 'my pythons/python3' -c 'import sys; ")
+    assert remote.startswith("exec 'my pythons/python3' -I -c 'import sys; ")
     assert "secret" not in remote

@@ -32,4 +32,4 @@ def doctor(device: tuple[str, ...], delivery: Delivery) -> None:
     delivery.send(document("doctor", tables.doctor(found)), lambda: tables.show_doctor(found))
     useless = [name for name, findings in found.items() if not doctors.usable(findings)]
     if useless:
-        raise JobError(f"{', '.join(useless)}: no model can be run there as things are")
+        raise JobError(f"{', '.join(useless)}: cannot be used as they are, see what failed")
