@@ -204,7 +204,10 @@ _KEYS: dict[str, _Kind] = {
     "ssh_config": _LINE,
     "python": _LINE,
     "runtime": (lambda value: value in RUNTIMES, f"one of {', '.join(RUNTIMES)}"),
-    "threads": (lambda value: type(value) is int and 1 <= value <= MAXIMUM_THREADS, f"1 to {MAXIMUM_THREADS}"),
+    "threads": (
+        lambda value: type(value) is int and 1 <= value <= MAXIMUM_THREADS,
+        f"a whole number from 1 to {MAXIMUM_THREADS}",
+    ),
     "delegate": _LINE,
     "delegate_options": (
         lambda value: isinstance(value, dict) and all(map(_is_line, value.values())),

@@ -56,7 +56,8 @@ def test_the_standard_library_is_that_of_python_3_7(tmp_path: Path) -> None:
     pytest.importorskip("vermin", reason='needs vermin: pip install ".[dev]"')
     for module in SENT:
         (tmp_path / f"{module}.py").write_text(ast.unparse(_at_run_time(module)))
-    command = [sys.executable, "-m", "vermin", "--target=3.7-", "--no-parse-comments", "--no-tips", "-vvv", tmp_path]
+    options = ["--target=3.7-", "--no-parse-comments", "--no-tips", "-vvv", tmp_path]
+    command = [sys.executable, "-c", "import vermin; vermin.main()", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
