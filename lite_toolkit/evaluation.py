@@ -158,10 +158,10 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
         truth = ground_truth.read(request.data, names, models.numbering, request.table)
     with steps.step("images"):
-        workers = request.workers if elsewhere else min(request.workers or _processors(), len(names))
-        job = Job(tuple(map(str, request.models)), models.spec.to_json(), (), max(top), workers or 0)
+        job = _job(request, models, names, max(top))
+        identity = _identity(job, names, models.sha256, request.device)
         infer_there = functools.partial(_infer_elsewhere, request, elsewhere) if elsewhere else infer
-        records = _run(job, request, names, models.sha256, steps, infer_there)
+        records = _run(job, identity, request.resume, steps, infer_there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
@@ -178,7 +178,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
         notes=tuple(filter(None, (models.note, *_doubts(best[:, 0], classes, truth)))),
-        workers=workers,
+        workers=job.workers,
         seconds=steps.seconds,
         resumed=records.resumed,
     )
@@ -225,27 +225,31 @@ def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
     return tuple(sorted({1, *(wanted or [min(TOP, classes)])}))
 
 
-def _run(
-    job: Job, request: Request, names: Sequence[str], sha256: Sequence[str], steps: Steps, infer: Infer
-) -> _Records:
+def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> Job:
+    workers = request.workers or (0 if request.device else _processors())
+    return Job(
+        models=tuple(map(str, request.models)),
+        preprocessing=models.spec.to_json(),
+        images=tuple(str(request.data / name) for name in names),
+        top=top,
+        workers=min(workers, len(names)),
+    )
+
+
+def _run(job: Job, identity: Mapping[str, Any], resume: Path | None, steps: Steps, infer: Infer) -> _Records:
     """Every image's record: from the file to resume, or by the workers."""
-    shape = len(names), len(job.models), job.top
-    records = _Records(np.full(shape, -1, np.int32), np.zeros(shape, bool), np.ones(len(names), bool), {})
+    shape = len(job.images), len(job.models), job.top
+    records = _Records(np.full(shape, -1, np.int32), np.zeros(shape, bool), np.ones(shape[0], bool), {})
     with ExitStack() as stack:
-        journal = None
-        if request.resume:
-            journal = stack.enter_context(Journal(request.resume, _identity(job, request, names, sha256), shape))
-            for record in journal.done.values():
-                records.add(record)
-        todo = np.flatnonzero(records.missing)
-        job = replace(job, images=tuple(str(request.data / names[image]) for image in todo.tolist()))
-        found = stack.enter_context(closing(infer(job)))
+        journal = stack.enter_context(Journal(resume, identity, shape, records.add)) if resume else None
+        todo = np.flatnonzero(records.missing).tolist()
+        found = stack.enter_context(closing(infer(replace(job, images=tuple(job.images[image] for image in todo)))))
         for record in steps.track(found, len(todo)):
-            numbered = replace(record, image=int(todo[record.image]))
+            numbered = replace(record, image=todo[record.image])
             if journal:
                 journal.append(numbered)
             records.add(numbered)
-    return replace(records, resumed=len(names) - len(todo))
+    return replace(records, resumed=len(job.images) - len(todo))
 
 
 def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Record, None, None]:
@@ -257,7 +261,7 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
         "preprocessing": job.preprocessing,
         "images": [Path(image).relative_to(request.data).as_posix() for image in job.images],
         "top": job.top,
-        "workers": job.workers or None,
+        "workers": job.workers,
     }
     with closing(run(described, {"images": request.data, **models})) as events:
         for event in events:
@@ -266,18 +270,18 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
                 yield Record(event["image"], tuple(answers), event["error"])
 
 
-def _identity(job: Job, request: Request, names: Sequence[str], sha256: Sequence[str]) -> dict[str, Any]:
+def _identity(job: Job, names: Sequence[str], sha256: Sequence[str], device: str | None) -> dict[str, Any]:
     """Everything that a record depends on; images by name and size, since reading all takes as long as evaluating."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name}\0{(request.data / name).stat().st_size}\n".encode())
+    for name, path in zip(names, job.images, strict=True):
+        digest.update(os.fsencode(name) + f"\0{Path(path).stat().st_size}\n".encode())
     return {
         "models": list(sha256),
         "preprocessing": job.preprocessing,
         "top": job.top,
         "images": {"count": len(names), "sha256": digest.hexdigest()},
-        "runtime": None if request.device else runtime_version(),
-        "device": request.device,
+        "runtime": None if device else runtime_version(),
+        "device": device,
     }
 
 

@@ -124,7 +124,7 @@ def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path 
         absent = tuple(sorted(set(rows).difference(images)))
         return _resolve(images, rows.get, numbering, str(table.name), absent)
     for source, tell in _NAMES.items():
-        if any(value and numbering.find(value) for value in {tell(image) for image in images}):
+        if any(value and numbering.find(value) for value in dict.fromkeys(map(tell, images))):
             return _resolve(images, tell, numbering, source)
     raise ImageError(
         f"{folder}: no ground truth: must hold {TABLE}, or folders named by class, or files whose names begin with a "
@@ -139,7 +139,7 @@ def read_table(path: Path) -> dict[str, str]:
         ImageError: the file cannot be read, has a line without these two, or names an image twice.
     """
     rows: dict[str, str] = {}
-    for number, row in enumerate(csv.reader(_lines(path)), start=1):
+    for number, row in enumerate(_cells(path, _lines(path)), start=1):
         if not row or (number == 1 and row[0].strip().lower() == "file"):
             continue
         if len(row) != 2 or not all(cell.strip() for cell in row):
@@ -162,18 +162,16 @@ def read_class_index(path: Path) -> ClassIndex:
     lines = _lines(path)
     rows = _json_rows(path, lines) if lines and lines[0].lstrip().startswith("{") else _line_rows(path, lines)
     wnids: dict[str, int] = {}
-    names: dict[int, str] = {}
+    names: dict[int, str] = {}  # empty where the file has none
     for index, wnid, name in rows:
         if not (index.isdecimal() and len(index) < len(str(MAXIMUM_INDEX)) and _WNID.fullmatch(wnid)):
             raise ImageError(f"{path}: {index!r}, {wnid!r}: must be a class index and a wnid such as n01440764")
-        if wnid in wnids or int(index) in wnids.values():
+        if wnid in wnids or int(index) in names:
             raise ImageError(f"{path}: {index}, {wnid}: every index and every wnid must stand there once")
-        wnids[wnid] = int(index)
-        if name:
-            names[int(index)] = name
+        wnids[wnid], names[int(index)] = int(index), name
     if not wnids:
         raise ImageError(f"{path} holds no classes: one line for each is needed")
-    return ClassIndex(path.name, wnids, names)
+    return ClassIndex(path.name, wnids, {index: name for index, name in names.items() if name})
 
 
 def _json_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -188,7 +186,7 @@ def _json_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def _line_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
-    table = list(csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
+    table = _cells(path, lines)
     heading = [cell.strip().lower() for cell in table[0]] if table else []
     if {"index", "wnid"} <= set(heading):
         rows = [dict(zip(heading, map(str.strip, row), strict=False)) for row in table[1:] if row]
@@ -200,6 +198,13 @@ def _line_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
             "or Keras' imagenet_class_index.json"
         )
     return [(str(index), wnid, "") for index, wnid in enumerate(wnids)]
+
+
+def _cells(path: Path, lines: Sequence[str]) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
+    except csv.Error as error:
+        raise ImageError(f"{path} is no table: {error}") from error
 
 
 def _lines(path: Path) -> list[str]:
@@ -224,7 +229,7 @@ def _resolve(
         raise ImageError(f"{len(without)} of {len(images)} images have no class by {source}: {_some(without)}")
     found = {value: numbering.find(value) for value in dict.fromkeys(values) if value is not None}
     known = {value: place for value, place in found.items() if place is not None}
-    for value in found.keys() - known.keys():
+    for value in [value for value in found if value not in known]:
         hint = "a wnid: pass --class-index FILE" if _WNID.fullmatch(value) and not numbering.index else ""
         raise ImageError(f"{value!r} of {source} is {hint or f'no class: must be {numbering.allowed}'}")
     offset = numbering.offset(known.values())

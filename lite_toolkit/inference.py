@@ -86,7 +86,7 @@ def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     Args:
         job: "files" has the folder "images" and each of "models"; "images" are paths in that folder. "preprocessing",
-            "top" and "workers" as for `Job`, but null workers for one for each processor.
+            "top" and "workers" as for `Job`, but 0 workers for one for each processor.
 
     Yields:
         An event "record" for each image, `Record` as JSON, and an empty result.
@@ -218,17 +218,21 @@ class _Sight:
 
 
 def input_table(model: Model, spec: PreprocessingSpec) -> NDArray[Any]:
-    """What the model's input stores for each of the 256 pixel values, (256, 3) in the spec's channel order.
+    """What the model's input stores for each of the 256 pixel values, (256, 3) in the spec's channel order, or (256, 1)
+    where all channels have one mean and std.
 
     Normalising and quantizing go value by value, so that looking up gives the same bits as computing, in a third of the
     time.
     """
     values = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(256, 3)
-    return model.input.quantize(spec.normalize(values))
+    table = model.input.quantize(spec.normalize(values))
+    return table if (table != table[:, :1]).any() else table[:, :1].copy()
 
 
 def look_up(table: NDArray[Any], pixels: NDArray[np.uint8]) -> NDArray[Any]:
     """The stored input, (height, width, 3), of pixels of that shape in the spec's channel order."""
+    if table.shape[1] == 1:
+        return table[:, 0].take(pixels)
     stored = np.empty(pixels.shape, table.dtype)
     for channel in range(3):
         # numpy buffers `out` unless indices are clipped; no pixel is beyond 255.

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,24 +22,23 @@ class Journal:
     """A file of one header and one line for each image.
 
     It survives its process at any moment: a line is written at once, and what is left of a torn last line is dropped.
-
-    Attributes:
-        done: the records that the file held when it was opened, by image.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], shape: tuple[int, int, int], take: Callable[[Record], None]
+    ) -> None:
         """Open a journal, or begin one.
 
         Args:
             path: the file.
             identity: everything that the records depend on, as JSON; a journal of another is refused.
             shape: number of images, of answers of each and of classes of each answer.
+            take: gets every record that is there.
 
         Raises:
             OutputError: the file is no journal, or that of another job, or damaged, or cannot be written.
         """
         self.path = path
-        self.done: dict[int, Record] = {}
         self._unsynced = 0
         outputs.require_free([path], force=True)
         with self._writing():
@@ -47,7 +46,7 @@ class Journal:
             self._file: IO[bytes] = path.open("a+b")
         try:
             with self._writing():
-                self._read(_line(document("journal", identity)), shape)
+                self._read(_line(document("journal", identity)), shape, take)
         except BaseException:
             self._file.close()
             raise
@@ -73,7 +72,7 @@ class Journal:
                 os.fsync(self._file.fileno())
                 self._unsynced = 0
 
-    def _read(self, header: bytes, shape: tuple[int, int, int]) -> None:
+    def _read(self, header: bytes, shape: tuple[int, int, int], take: Callable[[Record], None]) -> None:
         """Check the header, take the records, and cut off a torn line, or write the header of a new file."""
         self._file.seek(0)
         first = self._file.readline(LONGEST_LINE)
@@ -92,7 +91,7 @@ class Journal:
                 record = _from_json(json.loads(line), shape)
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise OutputError(f"{self.path}, line {number}, is damaged: delete the file to start again") from error
-            self.done[record.image] = record
+            take(record)
             whole = self._file.tell()
         self._file.truncate(whole)
 

@@ -141,6 +141,7 @@ def test_the_classes_of_a_data_set(tmp_path: Path, name: str, content: str, name
         (b"index,wnid\n1,n01440764\n1,n01443537\n", "every wnid must stand there once"),
         (b"index,wnid\n1\n", "'1', ''"),
         (b"\xff\xfe", "is not a UTF-8 text file"),
+        (b"x" * 200_000 + b",1\n", "is no table: field larger than"),
         (None, "cannot read classes from"),
     ],
 )

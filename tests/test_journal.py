@@ -20,10 +20,12 @@ RECORDS = (
 
 
 def write(path: Path, records: Sequence[Record]) -> dict[int, Record]:
-    with Journal(path, IDENTITY, (5, 1, 2)) as journal:
+    """Add records to a journal; what it held before, by image."""
+    held: dict[int, Record] = {}
+    with Journal(path, IDENTITY, (5, 1, 2), lambda record: held.update({record.image: record})) as journal:
         for record in records:
             journal.append(record)
-        return journal.done
+    return held
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_another_file_is_refused_and_kept(tmp_path: Path, content: bytes, part: 
 def test_a_journal_of_another_job_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "journal", RECORDS)
     with pytest.raises(OutputError, match="another evaluation, with another models and top: name another file"):
-        Journal(tmp_path / "journal", {"models": ["ff00"], "top": 5}, (5, 1, 2))
+        Journal(tmp_path / "journal", {"models": ["ff00"], "top": 5}, (5, 1, 2), print)
 
 
 @pytest.mark.parametrize(

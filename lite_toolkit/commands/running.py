@@ -28,10 +28,10 @@ class Outcomes(Generic[T]):
         return len(self.found) + len(self.failed) > 1
 
     def document(self, kind: str, content: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
-        """The report: `content` of one device, or of each with its name in a document of its own kind."""
-        if not self.several:
-            return document(kind, content(*self.found.values()))
+        """The report: a device's name and `content`, or those of several in a document of its own kind."""
         found = [{"device": name, **content(outcome)} for name, outcome in self.found.items()]
+        if not self.several:
+            return document(kind, *found)
         failed = [{"device": name, "message": str(error)} for name, error in self.failed.items()]
         return document(f"{kind}-devices", {"devices": found, "failed": failed})
 
