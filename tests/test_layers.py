@@ -21,9 +21,41 @@ MODULES = {
 }
 # The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
 BOARD_SIDE = (
-    *("architectures", "classification", "costs", "data", "errors", "flatbuffer", "graph", "images", "inspection"),
-    *("manifest", "outputs", "preprocessing", "published", "recipes", "report", "representative", "runtime", "schema"),
-    *("steps", "streams", "synthetic", "validation"),
+    *(
+        "architectures",
+        "benchmark",
+        "children",
+        "classification",
+        "costs",
+        "data",
+        "delegates",
+        "distribution",
+        "errors",
+    ),
+    *(
+        "flatbuffer",
+        "graph",
+        "host",
+        "images",
+        "inspection",
+        "jobs",
+        "latency",
+        "manifest",
+        "operator_times",
+        "outputs",
+    ),
+    *(
+        "partition",
+        "preprocessing",
+        "published",
+        "recipes",
+        "rehearsal",
+        "report",
+        "representative",
+        "runner",
+        "runtime",
+    ),
+    *("schema", "stability", "steps", "streams", "synthetic", "validation"),
 )
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime", "tensorflow.lite")
@@ -106,7 +138,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram", "pictures", "plot"}),
+        ("matplotlib", {"diagram", "latency_plot", "pictures", "plot"}),
         ("rich", {"console"}),
         ("click", {"cli", "console", *COMMANDS}),
         ("pickle", set()),
