@@ -34,6 +34,7 @@ WINDOW_SECONDS, WINDOW_RUNS = 0.1, 3
 STEADY_WINDOWS, STEADY_RANGE = 3, 0.03
 WARM_UP_SECONDS = 10.0
 _CHUNK_SECONDS = 0.5  # between two reports of progress
+_COUNTABLE_SECONDS = 0.5  # the kernel counts processor time in steps of 0.01 seconds
 
 
 def benchmark(job: Job) -> Iterator[Event]:
@@ -51,7 +52,7 @@ def benchmark(job: Job) -> Iterator[Event]:
         those that count; "pipeline_ns", the same of each stage of the way from an image file; "sustained", the runs of
         each second with the `host.state` at its end. "nodes" says who runs them, "memory" how many bytes were resident
         before the model and at most until the last run, "others_busy" how many processors worked for other programs
-        during the runs.
+        during the runs, or null after too short a time.
 
     Raises:
         ModelError, DelegateError, ImageError: the model, delegate or image cannot be used.
@@ -165,8 +166,9 @@ def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[l
     taken = yield from _measure(run, job)
     elapsed, own = time.perf_counter() - started, time.process_time() - own
     now = host.busy_seconds()
-    others = None if busy is None or now is None else max(0.0, (now - busy - own) / elapsed)
-    return taken, others
+    if busy is None or now is None or elapsed < _COUNTABLE_SECONDS:
+        return taken, None
+    return taken, max(0.0, (now - busy - own) / elapsed)
 
 
 def _measure(run: Callable[[], object], job: Job) -> Measuring:

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from lite_toolkit import outputs
 from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, on_devices, reporting, sized
-from lite_toolkit.commands.running import run_on
+from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
     from lite_toolkit.benchmark import Request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, on_devices, reporting, sized
-from lite_toolkit.commands.running import run_on
+from lite_toolkit.running import run_on
 from lite_toolkit.errors import GateError
 
 if TYPE_CHECKING:
