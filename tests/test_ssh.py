@@ -1,8 +1,6 @@
 """Jobs on a board: a stand-in for OpenSSH plays the connection, and this machine the board."""
 
 import hashlib
-import os
-import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -15,30 +13,7 @@ from PIL import Image
 from lite_toolkit import jobs, sending, ssh
 from lite_toolkit.errors import DeviceError, JobError
 
-# Runs the remote command here, with a home folder of its own, after what the test sets in PLAY.
-STAND_IN = f"""#!{sys.executable}
-import os, subprocess, sys
-if os.environ.get("ARGUMENTS"):
-    open(os.environ["ARGUMENTS"], "w").write("\\n".join(sys.argv[1:]))
-exec(os.environ.get("PLAY", ""))
-os.execvp("sh", ["sh", "-c", sys.argv[-1]])
-"""
 BOARD = ssh.Target("board", python=sys.executable)
-
-
-@pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The board's file system: `home` and `tmp`; `ssh` is the stand-in."""
-    for name in ("home", "tmp", "bin"):
-        (tmp_path / name).mkdir()
-    command = tmp_path / "bin/ssh"
-    command.write_text(STAND_IN)
-    command.chmod(command.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    return tmp_path
 
 
 @pytest.fixture

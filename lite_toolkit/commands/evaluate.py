@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, on_devices, reporting, sized
-from lite_toolkit.running import run_on
 from lite_toolkit.errors import GateError
+from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
     from lite_toolkit.devices import Profile
