@@ -58,7 +58,10 @@ def _fetch(parts: list[Part], folder: Path) -> None:
         if part["kept"]:
             path.symlink_to(cache / part["sha256"])
         if number in needed:
-            _receive(part, cache / part["sha256"] if part["kept"] else path)
+            try:
+                _receive(part, cache / part["sha256"] if part["kept"] else path)
+            except OSError as error:
+                raise OSError(f"cannot store {part['path']}: {error.strerror or error}") from error
 
 
 def _holds(cache: Path, part: Part) -> bool:
@@ -83,12 +86,12 @@ def _receive(part: Part, path: Path) -> None:
             while left:
                 chunk = sys.stdin.buffer.read(min(CHUNK, left))
                 if not chunk:
-                    raise OSError(f"{path.name} arrived only in part")
+                    raise OSError("it arrived only in part")
                 stream.write(chunk)
                 digest.update(chunk)
                 left -= len(chunk)
         if digest.hexdigest() != part["sha256"]:
-            raise OSError(f"{path.name} arrived damaged")
+            raise OSError("it arrived damaged")
         Path(temporary).replace(path)
     finally:
         if Path(temporary).exists():
