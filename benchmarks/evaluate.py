@@ -2,11 +2,11 @@
 
     python benchmarks/evaluate.py MODEL --data DIR --class-index FILE [--runs 5] [--copies 20]
 
-Three whole processes in alternation, each of which tells the seconds behind its imports: the command; a loop with
-Pillow and one interpreter of as many threads as processors; and the ideal, a loop over what cannot be avoided (decode,
-crop, resize and run with one thread), once for each processor at the same time. The best runs count, since another load
-on the machine only ever slows. Then the peak memory of the command and all its workers, on the images and on as many
-copies of them as asked for. Writes `benchmarks/results/evaluate.json`.
+Processes in alternation, timed behind their imports: the toolkit; a loop with Pillow and one interpreter of as many
+threads as processors; and the ideal, a loop over what cannot be avoided (decode, crop, resize and run with one thread),
+one for each processor at the same time. The best run of each counts, since another load on the machine only ever slows;
+processor time, which other loads hardly change, stands beside it. Then the peak memory of the command with its workers,
+on the images and on as many copies of them as asked for. Writes `benchmarks/results/evaluate.json`.
 """
 
 import argparse
@@ -25,73 +25,78 @@ RESULTS = Path(__file__).parent / "results" / "evaluate.json"
 PROCESSORS = len(os.sched_getaffinity(0))
 
 PREPARE = """
-import sys, time
+import resource, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
 from ai_edge_litert.interpreter import Interpreter
 from lite_toolkit.classification import Classifier
+from lite_toolkit.evaluation import Request, evaluate
 from lite_toolkit.images import find_images, read_image
 
-model, data = map(Path, sys.argv[1:3])
-def crop(image):
-    side = int(224 / 256 * min(image.size))
-    left, top = (image.width - side + 1) // 2, (image.height - side + 1) // 2
-    return image.crop((left, top, left + side, top + side)).resize((224, 224), Image.Resampling.BICUBIC)
+model, data, index = map(Path, sys.argv[1:4])
+number, processors = map(int, sys.argv[4:6])
+
+def clocks():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+started = clocks()
 """
-BARE = """
-started = time.perf_counter()
-interpreter = Interpreter(str(model), num_threads=int(sys.argv[3]))
+TOOLKIT = """
+evaluate(Request(model, data, class_index=index))
+"""
+PLAIN = """
+interpreter = Interpreter(str(model), num_threads=processors)
 interpreter.allocate_tensors()
 given, taken = interpreter.get_input_details()[0], interpreter.get_output_details()[0]["index"]
 scale, zero = given["quantization"]
-paths = find_images(data)
-for path in paths:
-    values = (np.asarray(crop(Image.open(path).convert("RGB")), np.float32) - 127) / 128
+size = given["shape"][1]
+for path in find_images(data):
+    image = Image.open(path).convert("RGB")
+    side = int(size / (size + 32) * min(image.size))
+    left, top = (image.width - side + 1) // 2, (image.height - side + 1) // 2
+    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
+    values = (np.asarray(image, np.float32) - 127) / 128
     interpreter.set_tensor(given["index"], np.clip(np.rint(values / scale) + zero, 0, 255).astype(np.uint8)[None])
     interpreter.invoke()
     interpreter.get_tensor(taken)[0].argmax()
-print(time.perf_counter() - started)
 """
 IDEAL = """
 classifier = Classifier(model, threads=1)
-run, spec = classifier.model.run, classifier.preprocessing
-paths = find_images(data)[int(sys.argv[3])::int(sys.argv[4])]
-stored = np.zeros((224, 224, 3), np.uint8)
-run(stored)
-started = time.perf_counter()
-for path in paths:
-    spec.pixels(read_image(path))
-    run(stored)
-print(time.perf_counter() - started)
+stored = np.zeros(classifier.model.input.shape[1:], classifier.model.input.dtype)
+classifier.model.run(stored)
+started = clocks()
+for path in find_images(data)[number::processors]:
+    classifier.preprocessing.pixels(read_image(path))
+    classifier.model.run(stored)
+"""
+REPORT = """
+print(*(now - before for now, before in zip(clocks(), started)))
 """
 
 
-def command(options, data, *more):
-    toolkit = [Path(sys.executable).parent / "lite-toolkit", "evaluate", options.model, "--data", data]
-    return [*map(str, toolkit), "--class-index", str(options.class_index), "--json", *more]
-
-
-def toolkit(options):
-    done = subprocess.run(command(options, options.data), check=True, capture_output=True, text=True)
-    return sum(json.loads(done.stdout)["seconds"].values())
-
-
-def bare(options):
-    script = [sys.executable, "-c", PREPARE + BARE, options.model, options.data, str(PROCESSORS)]
-    return float(subprocess.run(script, check=True, capture_output=True, text=True).stdout)
-
-
-def ideal(options):
-    script = [sys.executable, "-c", PREPARE + IDEAL, options.model, options.data]
-    numbers = ([str(number), str(PROCESSORS)] for number in range(PROCESSORS))
-    running = [subprocess.Popen([*script, *number], stdout=subprocess.PIPE, text=True) for number in numbers]
-    return sum(float(process.communicate()[0]) for process in running) / PROCESSORS
+def measure(script, options, processes=1):
+    """Seconds by the clock, the mean of all processes, and by their processors, the sum."""
+    command = [sys.executable, "-c", PREPARE + script + REPORT, options.model, options.data, options.class_index]
+    running = [
+        subprocess.Popen(
+            [*map(str, command), str(number), str(PROCESSORS)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    seconds = [tuple(map(float, process.communicate()[0].split())) for process in running]
+    return sum(clock for clock, _ in seconds) / processes, sum(processor for _, processor in seconds)
 
 
 def memory(options, data):
     """The high-water marks of the command and its workers, added up, in bytes, and what the command reported."""
-    process = subprocess.Popen(command(options, data), stdout=subprocess.PIPE, text=True)
+    command = [Path(sys.executable).parent / "lite-toolkit", "evaluate", options.model, "--data", data]
+    command += ["--class-index", options.class_index, "--json"]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
     output, marks = [], {}
     reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
     reader.start()
@@ -124,15 +129,18 @@ def main():
     parser.add_argument("--copies", type=int, default=20)
     options = parser.parse_args()
     images = len(list(options.data.iterdir()))
-    rates = {"lite-toolkit": [], "plain loop": [], "ideal": []}
+    scripts = {"toolkit": (TOOLKIT, 1), "plain loop": (PLAIN, 1), "ideal": (IDEAL, PROCESSORS)}
+    rates, processor = ({name: [] for name in scripts} for _ in range(2))
     for _ in range(options.runs):
-        for name, measure in zip(rates, (toolkit, bare, ideal), strict=True):
-            rates[name].append(images / measure(options))
-        print({name: round(values[-1], 1) for name, values in rates.items()}, flush=True)
-    best = {name: max(values) for name, values in rates.items()}
-    ratios = {name: best["lite-toolkit"] / best[name] for name in ("plain loop", "ideal")}
-    print("best, images/s:", {name: round(value, 1) for name, value in best.items()})
-    print("lite-toolkit over", {name: round(value, 2) for name, value in ratios.items()})
+        for name, (script, processes) in scripts.items():
+            seconds, used = measure(script, options, processes)
+            rates[name].append(images / seconds)
+            processor[name].append(1e3 * used / images)
+        print({name: f"{rates[name][-1]:.0f} images/s, {processor[name][-1]:.2f} ms" for name in scripts}, flush=True)
+    ratios = {name: max(rates["toolkit"]) / max(rates[name]) for name in ("plain loop", "ideal")}
+    efficiency = min(processor["ideal"]) / min(processor["toolkit"])
+    print(f"toolkit / plain loop {ratios['plain loop']:.2f}, toolkit / ideal {ratios['ideal']:.2f}, the best of each")
+    print(f"processor time, ideal / toolkit: {efficiency:.2f}")
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
         copies(options.data, Path(folder), options.copies)
@@ -143,13 +151,14 @@ def main():
                 f"{report['images']} images: {peak / 1e6:.1f} MB, {report['images_per_second']:.1f} images/s",
                 flush=True,
             )
-    environment = {"date": date.today().isoformat(), "machine": platform.machine(), "processors": PROCESSORS}
     result = {
         "schema_version": 1,
-        "environment": environment,
+        "environment": {"date": date.today().isoformat(), "machine": platform.machine(), "processors": PROCESSORS},
         "images": images,
         "images_per_second": rates,
-        "ratio_of_best": ratios,
+        "processor_milliseconds_per_image": processor,
+        "ratios_of_best": ratios,
+        "processor_time_ratio": efficiency,
         "peak_memory_bytes": peaks,
     }
     RESULTS.parent.mkdir(exist_ok=True)

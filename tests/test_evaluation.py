@@ -112,6 +112,47 @@ def test_figures_are_those_of_numpy(
     assert document["ground_truth"] == {"source": "truth.csv", "offset": 0}
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "source"),
+    [
+        ("{index}/{number}.jpg", [], "the folders' names"),
+        ("{wnid}/{number}.jpg", ["--class-index", "classes.tsv"], "the folders' names"),
+        ("name {index}/{number}.jpg", ["--labels", "labels.txt"], "the folders' names"),
+        ("{wnid}_{number}.jpg", ["--class-index", "classes.json"], "the files' names"),
+        ("deep/er/{wnid}_{number}.jpg", ["--class-index", "wnids.txt"], "the files' names"),
+        ("{number}.jpg", ["--labels-csv", "truth.csv"], "truth.csv"),
+    ],
+)
+def test_every_ground_truth_gives_the_same_figures(
+    pair: tuple[Path, Path], labelled: Path, tmp_path: Path, name: str, options: list[str], source: str
+) -> None:
+    wnids = [f"n{99_000_000 + index}" for index in range(1000)]
+    rows = [f"{index}\t{wnid}\tname {index}\n" for index, wnid in enumerate(wnids)]
+    (tmp_path / "classes.tsv").write_text("index\twnid\tname\n" + "".join(rows))
+    (tmp_path / "classes.json").write_text(json.dumps({index: [wnid, "x"] for index, wnid in enumerate(wnids)}))
+    (tmp_path / "wnids.txt").write_text("\n".join(wnids))
+    (tmp_path / "labels.txt").write_text("".join(f"name {index}\n" for index in range(1000)))
+    told = ""
+    for number, path in enumerate(find_images(labelled)):
+        index = int(path.parent.name)
+        copy = tmp_path / "images" / name.format(index=index, wnid=wnids[index], number=number)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+        told += f"{number}.jpg,{wnids[index] if number % 2 else index}\n"
+    (tmp_path / "truth.csv").write_text(told)
+    arguments = [option if option.startswith("--") else tmp_path / option for option in options]
+    if source == "truth.csv":
+        arguments += ["--class-index", tmp_path / "classes.tsv"]
+    document = report(pair[1], "--data", tmp_path / "images", *arguments)
+    expected = report(pair[1], "--data", labelled)
+    assert document["ground_truth"]["source"] == source
+    assert document["top"] == expected["top"]
+    for key in ("classes", "confusions"):
+        assert [{**row, "name": None, "predicted_name": None} for row in document[key]] == [
+            {**row, "name": None, "predicted_name": None} for row in expected[key]
+        ]
+
+
 def test_people_see_the_same(arguments: list[object]) -> None:
     told = run(*arguments).stdout
     document = report(*arguments)

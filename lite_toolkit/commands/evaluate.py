@@ -27,7 +27,7 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 
 @click.command()
 @click.argument("model", type=ANY_PATH)
-@click.option("--data", type=ANY_PATH, required=True, help="Folder of images (searched recursively).")
+@click.option("--data", metavar="DIR", type=ANY_PATH, required=True, help="Folder of images (searched recursively).")
 @click.option(
     "--labels-csv", type=FILE, help="Images and their classes; by default labels.csv in the folder, or names."
 )
