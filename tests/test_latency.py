@@ -97,6 +97,7 @@ def measured(**changes: Any) -> Measurement:
     state = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": 0}
     environment = {"governors": ["performance"], "processors": 4}
     result = {"steady": True, "runs_ns": [MILLISECOND] * 50, "others_busy": 0.0, "load_average": 0.1, "sustained": []}
+    result["threads_started"] = 3
     environment |= {name: changes.pop(name) for name in list(changes) if name in environment}
     threads = changes.pop("threads", 1)
     return Measurement(
@@ -122,6 +123,7 @@ def test_nothing_to_doubt() -> None:
         ({"others_busy": 0.5}, "other programs, .* used 0.5 processors meanwhile, .*load average was 0.1 before"),
         ({"governors": ["ondemand"]}, "governor is ondemand: sudo cpupower frequency-set -g performance"),
         ({"threads": 8}, "8 threads share 4 processors: use fewer"),
+        ({"threads": 4, "threads_started": 0}, "no thread was started for 4: .* works with one"),
         ({"after": {"throttled": 0x50005}}, "reports: the supply voltage is too low, throttled: use its own power"),
         ({"sustained": seconds(1, 1, throttled=8)}, "reports: too hot"),
         ({"sustained": seconds(10, 10, 10, 12)}, "at the end of the sustained runs it is 20% slower .*: cool"),
