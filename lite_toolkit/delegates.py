@@ -69,7 +69,8 @@ def choose(name: str, options: Mapping[str, str]) -> Delegate:
         chosen = {} if device is None else {"device": f":{device}" if device.isdigit() else device}
         return Delegate(name, EDGETPU_LIBRARIES.get(platform.system(), "libedgetpu.so.1"), {**chosen, **options})
     if _LIBRARY.fullmatch(name) or os.sep in name:
-        return Delegate(name, name, dict(options))
+        # The system's loader looks for a bare name in its own folders, and not in the current one.
+        return Delegate(name, str(Path(name).absolute()) if Path(name).is_file() else name, dict(options))
     raise DelegateError(
         f"unknown delegate {name!r}: choose xnnpack, none, edgetpu, edgetpu:usb, edgetpu:pci, edgetpu:N or the path of "
         "a library (.so, .dylib, .dll)"

@@ -73,6 +73,12 @@ def busy_seconds(root: Path = ROOT) -> float | None:
     return float(user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def threads() -> int | None:
+    """How many threads this process has."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else None
+
+
 def resident_bytes() -> tuple[int | None, int | None]:
     """This process's resident memory now and at its peak, in bytes.
 

@@ -50,9 +50,9 @@ def benchmark(job: Job) -> Iterator[Event]:
         Progress, and one result. Its times are whole nanoseconds: "init_ns", from the file to allocated tensors, the
         runtime imported before; "first_ns", the first inference; "warm_up_ns" and "steady", see `warm_up`; "runs_ns",
         those that count; "pipeline_ns", the same of each stage of the way from an image file; "sustained", the runs of
-        each second with the `host.state` at its end. "nodes" says who runs them, "memory" how many bytes were resident
-        before the model and at most until the last run, "others_busy" how many processors worked for other programs
-        during the runs, or null after too short a time.
+        each second with the `host.state` at its end. "nodes" says who runs them, "threads_started" how many threads
+        came with the model, "memory" how many bytes were resident before it and at most until the last run,
+        "others_busy" how many processors worked for other programs during the runs, or null after too short a time.
 
     Raises:
         ModelError, DelegateError, ImageError: the model, delegate or image cannot be used.
@@ -64,12 +64,14 @@ def benchmark(job: Job) -> Iterator[Event]:
     result["environment"] = {**host.environment(), "runtime": runtime.runtime_version(), "numpy": np.__version__}
     result["load_average"], result["before"] = host.load_average(), host.state()
     resident, _ = host.resident_bytes()
+    alone = host.threads()
     loaded, result["init_ns"], nodes = _load(model, threads, delegate)
     if job["require_full_delegation"]:
         _require_full(nodes, delegate)
     result["nodes"] = asdict(nodes)
     fill(loaded)
     result["first_ns"] = run_for(loaded.invoke, 0)[0]
+    result["threads_started"] = None if alone is None else (host.threads() or alone) - alone
     result["warm_up_ns"], result["steady"] = warm_up(loaded.invoke)
     result["runs_ns"], result["others_busy"] = yield from _runs(loaded.invoke, job)
     result["memory"] = {"before_bytes": resident, "peak_bytes": host.resident_bytes()[1]}
@@ -220,8 +222,8 @@ def _pipeline(loaded: Any, job: Job) -> Generator[Event, None, dict[str, list[in
 def _sustained(run: Callable[[], object], seconds: float) -> Generator[Event, None, list[dict[str, Any]]]:
     """Run without a pause; the machine's state is read once a second, between two runs."""
     found: list[dict[str, Any]] = []
-    started = time.perf_counter()
-    while not seconds <= time.perf_counter() - started:
+    started, elapsed = time.perf_counter(), 0.0
+    while elapsed < seconds:
         taken = run_for(run, min(1.0, seconds))
         elapsed = time.perf_counter() - started
         found.append({"seconds": elapsed, "runs_ns": taken, **host.state()})

@@ -8,11 +8,12 @@ import numpy as np
 
 from lite_toolkit import pictures
 from lite_toolkit.benchmark import Measurement
+from lite_toolkit.stability import throttling
 
 _INK, _GREY, _LINES = "#22303c", "#74818d", "#e3e7eb"
 _COLOURS = ("#4f86c6", "#d1495b", "#3d9970", "#b8860b", "#7d5ba6", "#22303c")
 _SMALL, _MIDDLE, _LARGE = 8.0, 9.5, 14.0  # points
-_WIDTH, _PANEL = 9.0, 2.6  # inches
+_WIDTH, _PANEL = 9.0, 2.2  # inches
 
 
 def draw(found: Sequence[Measurement], path: Path) -> None:
@@ -75,11 +76,13 @@ def _draw_ranks(axes: Any, found: Measurement, colour: str) -> None:
 
 
 def _draw_seconds(axes: Any, found: Measurement, colour: str) -> None:
-    """The median of each second, and the range that 90% of its runs lie in."""
+    """The median of each second, the range of 90% of its runs, and marks at the bottom while the board throttles."""
     seconds = found.result["sustained"]
     low, middle, high = np.array([np.percentile(second["runs_ns"], (5, 50, 95)) for second in seconds]).T / 1e6
     axes.fill_between(_ends(seconds), low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(_ends(seconds), middle, color=colour, linewidth=1.4, label=_name(found))
+    reported = _ends([second for second in seconds if throttling(second["throttled"])])
+    axes.plot(reported, [0] * len(reported), "|", color=colour, markersize=12)
 
 
 def _draw_frequencies(axes: Any, found: Measurement, colour: str) -> None:

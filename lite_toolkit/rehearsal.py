@@ -25,7 +25,6 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate) -> None:
 
     Raises:
         DelegateError: it failed, crashed, or took longer than `PATIENCE`; the message says at what, and what to check.
-        ModelError: the runtime cannot load the model.
     """
     if delegate.library is None:
         return

@@ -68,6 +68,8 @@ def _machine(found: Measurement) -> Iterator[str]:
         yield f"the CPU governor is {governors}: sudo cpupower frequency-set -g performance"
     if found.threads > environment["processors"]:
         yield f"{found.threads} threads share {environment['processors']} processors: use fewer"
+    if found.threads > 1 and result["threads_started"] == 0:
+        yield f"no thread was started for {found.threads}: the runtime or delegate works with one, so measure with one"
     flags = {meaning: None for state in _states(found) for meaning in throttling(state["throttled"])}
     if flags:
         yield f"the board reports: {', '.join(flags)}: use its own power supply, and cool it"

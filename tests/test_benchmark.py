@@ -1,6 +1,7 @@
 """`lite-toolkit benchmark` on real models, from the command line to its report."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def test_a_measurement_keeps_every_value(model: Path) -> None:
     assert found["first_ms"] > 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_threads_are_counted_where_they_start(model: Path) -> None:
+    """XNNPACK works with the calling thread and so many others."""
+    started = [one["threads_started"] for one in report(model, "--threads", "1,2,3")["measurements"]]
+    assert started == [0, 1, 2]
+
+
 def test_memory_is_that_of_the_model(model: Path, convert: Convert) -> None:
     """A model's weights are read from the file and packed by XNNPACK; the larger model needs more."""
     large = convert("lite0", "float32").files[0].path
@@ -72,7 +80,7 @@ def test_the_way_from_an_image(model: Path, image: Path) -> None:
     parts = np.sum([stages[stage]["raw_ms"] for stage in ("prepare", "quantize", "invoke")], axis=0)
     total = np.array(stages["total"]["raw_ms"])
     assert (parts <= total).all()
-    assert (total - parts < 1).all()
+    assert np.median(total - parts) < 0.1
 
 
 def test_sustained_runs_have_the_state_of_each_second(model: Path) -> None:
@@ -127,7 +135,7 @@ def test_the_drawing(sustained: tuple[str, ...], suffix: str, model: Path, tmp_p
 def test_what_people_see(model: Path, image: Path) -> None:
     shown = benchmark(model, *FAST, "--preprocess", image, "--profile").stdout
     assert "nodes delegated" in shown
-    assert "by XNNPACK, not 2 QUANTIZE" in shown
+    assert "60/62 XNNPACK, 2 QUANTIZE left" in shown
     assert "decode, crop, resize, normalise" in shown
     assert "DEPTHWISE_CONV_2D" in shown
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import latency, pipeline, runtime, stability
+from lite_toolkit import latency, latency_plot, pipeline, runtime, stability
 from lite_toolkit.benchmark import Measurement
 from lite_toolkit.distribution import Distribution
 
@@ -95,8 +95,9 @@ def test_random_inputs_fill_the_range_of_their_type(io: str, convert: Callable[.
 def measured(**changes: Any) -> Measurement:
     """A measurement that leaves nothing to doubt, but for `changes`; those of the environment have its names."""
     state = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": 0}
-    environment = {"governors": ["performance"], "processors": 4}
+    environment = {"governors": ["performance"], "processors": 4, "board": None}
     result = {"steady": True, "runs_ns": [MILLISECOND] * 50, "others_busy": 0.0, "load_average": 0.1, "sustained": []}
+    result["threads_started"] = 3
     environment |= {name: changes.pop(name) for name in list(changes) if name in environment}
     threads = changes.pop("threads", 1)
     return Measurement(
@@ -122,6 +123,7 @@ def test_nothing_to_doubt() -> None:
         ({"others_busy": 0.5}, "other programs, .* used 0.5 processors meanwhile, .*load average was 0.1 before"),
         ({"governors": ["ondemand"]}, "governor is ondemand: sudo cpupower frequency-set -g performance"),
         ({"threads": 8}, "8 threads share 4 processors: use fewer"),
+        ({"threads": 4, "threads_started": 0}, "no thread was started for 4: .* works with one"),
         ({"after": {"throttled": 0x50005}}, "reports: the supply voltage is too low, throttled: use its own power"),
         ({"sustained": seconds(1, 1, throttled=8)}, "reports: too hot"),
         ({"sustained": seconds(10, 10, 10, 12)}, "at the end of the sustained runs it is 20% slower .*: cool"),
@@ -130,3 +132,23 @@ def test_nothing_to_doubt() -> None:
 def test_each_doubt_has_a_next_step(changes: dict[str, Any], doubt: str) -> None:
     (found,) = stability.doubts(measured(**changes))
     assert re.search(doubt, found)
+
+
+def test_the_drawing_shows_what_the_machine_tells() -> None:
+    told = [
+        {"runs_ns": [MILLISECOND] * 3, "seconds": place, "throttled": flags, "frequencies_khz": [1_500_000] * 4}
+        | {"temperatures_celsius": {"cpu": 60.0 + place, "gpu": 40.0}}
+        for place, flags in enumerate((0, 0x4, 0x40000))
+    ]
+    untold = [one | {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None} for one in told]
+    latencies, frequencies, temperatures = drawn(told)
+    assert [list(line.get_ydata()) for line in frequencies] == [[1500] * 3]
+    assert [list(line.get_ydata()) for line in temperatures] == [[60, 61, 62]]
+    assert list(latencies[1].get_xdata()) == [1]  # a higher bit tells of the past
+    (latencies,) = drawn(untold)
+    assert [list(line.get_ydata()) for line in latencies] == [[1] * 3, []]
+
+
+def drawn(seconds: list[dict[str, Any]]) -> list[list[Any]]:
+    figure = latency_plot.figure([measured(sustained=seconds, delegate="xnnpack", board="Pi")])
+    return [axes.get_lines() for axes in figure.axes]

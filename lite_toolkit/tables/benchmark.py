@@ -16,8 +16,8 @@ SLICES = 10
 
 _MACHINE = ("machine", "software")
 _COLUMNS = (
-    *("model", ">threads", "delegate", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ± std", ">init ms", ">first ms"),
-    *(">peak MB", ">model MB", "nodes delegated"),
+    *("model", ">threads", "delegate", ">p50 ms", ">p90 ms", ">p99 ms", ">init ms", ">first ms", ">peak MB"),
+    "nodes delegated",
 )
 
 
@@ -37,6 +37,7 @@ def _measurement(found: Measurement) -> dict[str, Any]:
         "model": found.model.name,
         "size_bytes": found.model.stat().st_size,
         "threads": found.threads,
+        "threads_started": result["threads_started"],
         "delegate": result["delegate"],
         "delegate_library": result["library"],
         "nodes": result["nodes"],
@@ -116,25 +117,25 @@ def _environment(environment: dict[str, Any]) -> tuple[str, str]:
 def _row(found: Measurement) -> tuple[str, ...]:
     result, latency = found.result, found.latency
     peak, added = result["memory"]["peak_bytes"], found.model_bytes
+    memory = figures.decimal(None if peak is None else peak / 1e6)
     return (
         *(found.model.name, str(found.threads), Path(result["delegate"]).name),
         *(_ms(value) for value in (latency.p50_ms, latency.p90_ms, latency.p99_ms)),
-        f"{_ms(latency.mean_ms)} ± {_ms(latency.std_ms)}",
         *(_ms(result[name] / 1e6) for name in ("init_ns", "first_ns")),
-        *(figures.decimal(None if value is None else value / 1e6) for value in (peak, added)),
+        memory if added is None else f"{memory} (+{added / 1e6:.1f})",
         _nodes(result["nodes"]),
     )
 
 
 def _nodes(nodes: dict[str, Any]) -> str:
-    """Such as "60 of 62 by XNNPACK, not 2 QUANTIZE"; each partition more costs copies between it and the kernels."""
+    """Such as "60/62 XNNPACK, 2 QUANTIZE left"; each partition more costs copies between it and the kernels."""
     shares = [
-        f"{share['nodes']} of {nodes['nodes']} by {share['delegate']}"
-        + (f" in {share['partitions']} partitions" if share["partitions"] > 1 else "")
+        f"{share['nodes']}/{nodes['nodes']} {share['delegate']}"
+        + (f" in {share['partitions']} parts" if share["partitions"] > 1 else "")
         for share in nodes["shares"]
     ]
     left = ", ".join(f"{count} {name}" for name, count in sorted(nodes["kernels"].items()))
-    return "; ".join(shares) + (f", not {left}" if shares and left else "") or f"0 of {nodes['nodes']}"
+    return ", ".join([*shares, *([f"{left} left"] if left else [])]) if shares else f"0/{nodes['nodes']}"
 
 
 def _show_pipeline(found: Measurement, on: str) -> None:
