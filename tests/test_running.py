@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,15 +40,6 @@ def profile(board: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def model(convert: Callable[..., pipeline.Conversion]) -> Path:
     return convert("lite0", "int8").files[0].path
-
-
-@pytest.fixture
-def labelled(photographs: Path, tmp_path: Path) -> Path:
-    """Four pictures of four classes."""
-    for number, path in enumerate(sorted(photographs.iterdir())[:4]):
-        (tmp_path / f"pictures/{number}").mkdir(parents=True)
-        shutil.copy(path, tmp_path / f"pictures/{number}")
-    return tmp_path / "pictures"
 
 
 def fail_on(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
@@ -136,7 +126,7 @@ def test_evaluate_gives_the_same_figures_on_a_board(
         assert there[key] == here[key]
     assert there["device"] == "mine"
     table = run("evaluate", model, "--data", labelled, "--device", profile("mine"), "--device", "local").stdout
-    assert len(re.findall(r"^ *(?:mine|local) +4 +", table, re.MULTILINE)) == 2
+    assert len(re.findall(r"^ *(?:mine|local) +12 +", table, re.MULTILINE)) == 2
 
 
 def test_an_evaluation_is_resumed_where_it_was_begun(
@@ -144,7 +134,7 @@ def test_an_evaluation_is_resumed_where_it_was_begun(
 ) -> None:
     begun = ("evaluate", model, "--data", labelled, "--resume", tmp_path / "done", "--json")
     assert report(run(*begun, "--device", profile("mine")))["resumed_images"] == 0
-    assert report(run(*begun, "--device", profile("mine")))["resumed_images"] == 4
+    assert report(run(*begun, "--device", profile("mine")))["resumed_images"] == 12
     assert run(*begun).exit_code == 1
     assert run(*begun, "--device", profile("mine"), "--device", "local").exit_code == 2
 

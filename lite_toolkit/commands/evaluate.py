@@ -96,7 +96,11 @@ def evaluate(
             return evaluation.evaluate(request, steps)
         return evaluation.evaluate(replace(request, device=one.name), steps, run)
 
-    outcomes = run_on(devices.load_all(device), work)
+    chosen = devices.load_all(device)
+    for one in chosen:
+        if one.delegate != devices.Profile.delegate:
+            warn(f"{one.name}: evaluate runs the model on the processor, without delegate {one.delegate}")
+    outcomes = run_on(chosen, work)
     for name, found in outcomes.found.items():
         title = f"{name}: " if outcomes.several else ""
         for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
