@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Findings = Iterator["Finding"]
 
 RUNTIME = "ai-edge-litert"  # the one that is kept up
-LEAST_FREE_MEGABYTES = 150  # what loading lite4 in float32 takes, its weights and its activations
+LEAST_FREE_MEGABYTES = 150  # a process that runs lite0 takes 66 in int8 and 98 in float32
 HOT_CELSIUS = 75.0  # a Raspberry Pi slows down from 80 on ("vcgencmd" in its documentation)
 SLOW_GOVERNORS = {"powersave", "ondemand", "conservative", "schedutil"}
 USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}  # an Edge TPU before and after its firmware is loaded

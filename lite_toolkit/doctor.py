@@ -35,7 +35,7 @@ def extras() -> list[Finding]:
 def _examine(device: Profile, run: jobs.Run) -> list[Finding]:
     options = {"delegate": device.delegate, "delegate_options": dict(device.delegate_options)}
     result = jobs.result(run({"job": "doctor", "runtime": device.runtime, **options}, {}), Steps())
-    found = [Finding(**finding) for finding in result["findings"]]
+    found = [Finding(**{key: str(value) for key, value in finding.items()}) for finding in result["findings"]]
     return found if device.host else [*found, *extras()]
 
 

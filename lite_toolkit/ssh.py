@@ -6,6 +6,7 @@ All that differs from job to job goes through standard input, see `landing.py`. 
 import hashlib
 import io
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -147,14 +148,14 @@ class _Session:
     def ending(self) -> str:
         """How the session ended, when there was no result."""
         code = self._process.wait()
-        self._noise.seek(0)
-        said = [_printable(line) for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
-        reason = said[-1].strip() if said else f"exit code {code}"
+        self._noise.seek(max(0, self._noise.seek(0, io.SEEK_END) - _CHUNK))
+        said = [line for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
+        reason = _printable(said[-1]).strip() if said else f"exit code {code}"
         if code in _NOT_FOUND:
             return f"{self._board} cannot run {self._board.python}: {reason}"
         if code != _SSH_FAILED:
             return f"{self._board} ended the job without a result: {reason}"
-        return f"{'lost' if self._answered else 'cannot reach'} {self._board}: {reason}"
+        return f"{'lost the connection to' if self._answered else 'cannot reach'} {self._board}: {reason}"
 
     def _answers(self) -> Iterator[Event]:
         while line := self._output.readline(LONGEST_LINE):
@@ -215,7 +216,7 @@ def _open(content: Path | bytes) -> BinaryIO:
 def _event(line: bytes) -> Event | None:
     """The event in a line that a board wrote; None where it is none."""
     try:
-        event = _clean(json.loads(line, parse_constant=_refuse_constant))
+        event = _clean(json.loads(line, parse_float=_finite, parse_constant=_finite))
     except (ValueError, RecursionError):
         return None
     types = _EVENTS.get(str(event.get("event"))) if isinstance(event, dict) else None
@@ -239,8 +240,11 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} cannot stand in a report")
+    return number
 
 
 _EVENTS: dict[str, dict[str, type]] = {

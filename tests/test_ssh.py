@@ -137,6 +137,7 @@ def test_without_openssh_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> N
         ("pass", "^board ended the job without a result: exit code 0$"),
         ("print('[1]')", "which is no event"),
         ("""print('{"event": "result", "x": NaN}')""", "which is no event"),
+        ("""print('{"event": "result", "x": 1e999}')""", "which is no event"),
         ("say(event='error', message='fine', exit_code=0)", "which is no event"),
         ("say(event='error', message=['m'], exit_code=1)", "which is no event"),
         ("say(event=['result'])", "which is no event"),
@@ -200,7 +201,7 @@ def test_a_connection_that_is_cut_ends_the_job_and_cleans_up(
     program(SLOW)
     monkeypatch.setenv("STARTED", str(tmp_path / "started"))
     monkeypatch.setenv("PLAY", RELAY)
-    with pytest.raises(JobError, match=r"^lost board: client_loop: send disconnect: Broken pipe$"):
+    with pytest.raises(JobError, match=r"^lost the connection to board: client_loop: send disconnect: Broken pipe$"):
         run()
     wait_for(lambda: not alive(int((tmp_path / "started").read_text())))
     wait_for(lambda: list((board / "tmp").iterdir()) == [])

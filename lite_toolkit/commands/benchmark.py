@@ -12,8 +12,10 @@ from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, 
 from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
-    from lite_toolkit.benchmark import Request
+    from lite_toolkit.benchmark import Benchmark, Request
     from lite_toolkit.devices import Profile
+    from lite_toolkit.jobs import Run
+    from lite_toolkit.steps import Steps
 
 MAXIMUM_THREADS = 256
 
@@ -100,7 +102,13 @@ def benchmark(
     )
     chosen = devices.load_all(device)
     requests = {one.name: _checked(_profiled(request, one)) for one in chosen}
-    outcomes = run_on(chosen, lambda one, run, steps: measuring.benchmark(requests[one.name], steps, run))
+
+    def work(one: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
+        found = measuring.benchmark(requests[one.name], steps, run)
+        tables.benchmark(found)  # what a board answered must make a report
+        return found
+
+    outcomes = run_on(chosen, work)
     if plot:
         (only,) = outcomes.found.values()
         latency_plot.draw(only.measurements, plot)
