@@ -27,6 +27,10 @@ class Outcomes(Generic[T]):
         """Whether the user named more than one device."""
         return len(self.found) + len(self.failed) > 1
 
+    def title(self, name: str) -> str:
+        """What a line about one device begins with: its name, where there are several."""
+        return f"{name}: " if self.several else ""
+
     def document(self, kind: str, content: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
         """The report: a device's name and `content`, or those of several in a document of its own kind."""
         found = [{"device": name, **content(outcome)} for name, outcome in self.found.items()]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lite_toolkit.benchmark import Benchmark, Request
     from lite_toolkit.devices import Profile
     from lite_toolkit.jobs import Run
+    from lite_toolkit.running import Outcomes
     from lite_toolkit.steps import Steps
 
 MAXIMUM_THREADS = 256
@@ -75,8 +76,7 @@ def benchmark(
 ) -> None:
     """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
     from lite_toolkit import benchmark as measuring
-    from lite_toolkit import devices, latency_plot, pictures, stability
-    from lite_toolkit.console import warn
+    from lite_toolkit import latency_plot, pictures
     from lite_toolkit.tables import benchmark as tables
 
     if preprocessing and not image:
@@ -100,26 +100,40 @@ def benchmark(
         preprocessing=sized(preprocessing),
         profile=profile,
     )
-    chosen = devices.load_all(device)
-    requests = {one.name: _checked(_profiled(request, one)) for one in chosen}
-
-    def work(one: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
-        found = measuring.benchmark(requests[one.name], steps, run)
-        tables.benchmark(found)  # what a board answered must make a report
-        return found
-
-    outcomes = run_on(chosen, work)
+    outcomes = _measure(request, device)
     if plot:
         (only,) = outcomes.found.values()
         latency_plot.draw(only.measurements, plot)
     report = outcomes.document("benchmark", tables.benchmark)
     delivery.send(report, lambda: tables.show_devices(outcomes.found, outcomes.several))
+    _warn(outcomes)
+    outcomes.complain()
+
+
+def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":
+    from lite_toolkit import benchmark as measuring
+    from lite_toolkit import devices
+    from lite_toolkit.tables import benchmark as tables
+
+    chosen = devices.load_all(names)
+    requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
+
+    def work(device: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
+        found = measuring.benchmark(requests[device.name], steps, run)
+        tables.benchmark(found)  # what a board answered must make a report
+        return found
+
+    return run_on(chosen, work)
+
+
+def _warn(outcomes: "Outcomes[Benchmark]") -> None:
+    from lite_toolkit import stability
+    from lite_toolkit.console import warn
+
     for name, found in outcomes.found.items():
         for one in found.measurements:
-            title = f"{name}: {one.model.name}" if outcomes.several else one.model.name
             for message in (*([one.note] if one.note else []), *stability.doubts(one)):
-                warn(f"{title}, threads {one.threads}: {message}")
-    outcomes.complain()
+                warn(f"{outcomes.title(name)}{one.model.name}, threads {one.threads}: {message}")
 
 
 def _profiled(request: "Request", device: "Profile") -> "Request":

@@ -12,8 +12,9 @@ from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
     from lite_toolkit.devices import Profile
-    from lite_toolkit.evaluation import Evaluation
+    from lite_toolkit.evaluation import Evaluation, Request
     from lite_toolkit.jobs import Run
+    from lite_toolkit.running import Outcomes
     from lite_toolkit.steps import Steps
 
 
@@ -73,9 +74,8 @@ def evaluate(
         raise click.UsageError("--max-drop is the drop from a --reference: pass that too")
     if resume and len(device) > 1:
         raise click.UsageError("--resume goes on with what one --device did")
-    from lite_toolkit import devices, evaluation
+    from lite_toolkit import evaluation
     from lite_toolkit.classification import read_labels
-    from lite_toolkit.console import warn
     from lite_toolkit.tables import evaluation as tables
 
     request = evaluation.Request(
@@ -90,27 +90,32 @@ def evaluate(
         workers=workers,
         resume=resume,
     )
-
-    def work(one: "Profile", run: "Run", steps: "Steps") -> "Evaluation":
-        if one.host is None:
-            return evaluation.evaluate(request, steps)
-        return evaluation.evaluate(replace(request, device=one.name), steps, run)
-
-    chosen = devices.load_all(device)
-    for one in chosen:
-        if one.delegate != devices.Profile.delegate:
-            warn(f"{one.name}: evaluate runs the model on the processor, without delegate {one.delegate}")
-    outcomes = run_on(chosen, work)
-    for name, found in outcomes.found.items():
-        title = f"{name}: " if outcomes.several else ""
-        for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
-            warn(f"{title}{message}")
-    delivery.send(
-        outcomes.document("evaluate", tables.evaluation), lambda: tables.show(outcomes.found, outcomes.several)
-    )
+    outcomes = _evaluate(request, device)
+    report = outcomes.document("evaluate", tables.evaluation)
+    delivery.send(report, lambda: tables.show(outcomes.found, outcomes.several))
     outcomes.complain()
     for name, found in outcomes.found.items():
         _check_gates(f" on {name}" if outcomes.several else "", found, min_top1, max_drop)
+
+
+def _evaluate(request: "Request", names: tuple[str, ...]) -> "Outcomes[Evaluation]":
+    from lite_toolkit import devices, evaluation
+    from lite_toolkit.console import warn
+
+    def work(device: "Profile", run: "Run", steps: "Steps") -> "Evaluation":
+        if device.host is None:
+            return evaluation.evaluate(request, steps)
+        return evaluation.evaluate(replace(request, device=device.name), steps, run)
+
+    chosen = devices.load_all(names)
+    for device in chosen:
+        if device.delegate != devices.Profile.delegate:
+            warn(f"{device.name}: evaluate runs the model on the processor, without delegate {device.delegate}")
+    outcomes = run_on(chosen, work)
+    for name, found in outcomes.found.items():
+        for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
+            warn(f"{outcomes.title(name)}{message}")
+    return outcomes
 
 
 def _check_gates(on: str, found: "Evaluation", min_top1: float | None, max_drop: float | None) -> None:
