@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit import manifest
+from lite_toolkit.delegates import XNNPACK, Delegate
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.images import find_images, read_image
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
-from lite_toolkit.runtime import Model
+from lite_toolkit.rehearsal import rehearse
+from lite_toolkit.runtime import Model, TensorInfo
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,18 @@ class Classifier:
         preprocessing: Sized | None = None,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
+        delegate: Delegate = XNNPACK,
     ) -> None:
         """Load a model and find what belongs to it: arguments first, then the manifest, then the model's own input.
 
         Raises:
             ModelError: the model cannot be loaded, or labels or preprocessing do not fit it.
+            DelegateError: the delegate cannot be loaded, or does not run the model.
         """
-        self.model = Model(path, threads)
+        rehearse(path, threads or 1, delegate)
+        self.model = Model(path, threads, delegate)
         found = manifest.read(path) or {}
-        self.preprocessing, self.note = self._preprocessing(preprocessing, found)
+        self.preprocessing, self.note = find_preprocessing(self.model.input, found, preprocessing)
         self.labels = labels if labels is not None else _labels(found, path)
         if self.labels is not None and len(self.labels) != self.model.classes:
             raise ModelError(f"{len(self.labels)} labels for a model of {self.model.classes} classes")
@@ -77,15 +82,31 @@ class Classifier:
         order = np.argsort(-scores, kind="stable")[:top]
         return tuple(Score(int(i), self.labels[i] if self.labels else None, float(scores[i])) for i in order)
 
-    def _preprocessing(self, given: Sized | None, found: Mapping[str, Any]) -> tuple[PreprocessingSpec, str | None]:
-        if given:
-            return given(self.model.size), None
-        if found:
-            spec = manifest.preprocessing(found)
-            if (spec.height, spec.width) != self.model.size:
-                raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {self.model.size}")
-            return spec, None
-        return _guess(self.model)
+
+def find_preprocessing(
+    image: TensorInfo, described: Mapping[str, Any], given: Sized | None
+) -> tuple[PreprocessingSpec, str | None]:
+    """What is done to images for a model: what is given, or what its manifest says, or what its input suggests.
+
+    Args:
+        image: the model's input.
+        described: its manifest; empty where there is none.
+        given: by the user.
+
+    Returns:
+        The preprocessing, and how it was found where that is not certain.
+
+    Raises:
+        ModelError: the manifest says nothing usable, or another size than the input's.
+    """
+    if given:
+        return given(image.size), None
+    if described:
+        spec = manifest.preprocessing(described)
+        if (spec.height, spec.width) != image.size:
+            raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {image.size}")
+        return spec, None
+    return _guess(image)
 
 
 def _labels(found: Mapping[str, Any], model: Path) -> list[str] | None:
@@ -95,11 +116,11 @@ def _labels(found: Mapping[str, Any], model: Path) -> list[str] | None:
     raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
 
 
-def _guess(model: Model) -> tuple[PreprocessingSpec, str]:
+def _guess(image: TensorInfo) -> tuple[PreprocessingSpec, str]:
     """For a model without manifest: a uint8 input tells its mean and std itself; otherwise Lite's are assumed."""
-    spec, advice = google_lite(model.size), "pass --preprocessing if that is wrong"
-    if model.input.dtype == "uint8" and model.input.scale:
-        mean, std = float(model.input.zero_point), 1 / model.input.scale
+    spec, advice = google_lite(image.size), "pass --preprocessing if that is wrong"
+    if image.dtype == "uint8" and image.scale:
+        mean, std = float(image.zero_point), 1 / image.scale
         told = dataclasses.replace(spec, mean=(mean,) * 3, std=(std,) * 3)
         return told, f"No manifest: pixels are fed as they are, cropped as for EfficientNet-Lite; {advice}."
     return spec, f"No manifest: EfficientNet-Lite's preprocessing is assumed; {advice}."

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from lite_toolkit import __version__, interrupts
-from lite_toolkit.commands import classify, convert, edgetpu, inspect, networks, validate
+from lite_toolkit.commands import benchmark, classify, convert, devices, edgetpu, evaluate, inspect, networks, validate
 from lite_toolkit.errors import LiteToolkitError, OutputError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -52,6 +52,6 @@ def main() -> None:
 
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
-    *(validate.validate, edgetpu.edgetpu),
+    *(validate.validate, evaluate.evaluate, benchmark.benchmark, devices.devices, devices.doctor, edgetpu.edgetpu),
 ):
     main.add_command(command)

@@ -55,16 +55,22 @@ class ShownSteps(Steps):
 
     def __init__(self) -> None:
         super().__init__()
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich import progress
+
+        class SpeedColumn(progress.ProgressColumn):
+            def render(self, task: progress.Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
         # A stream of its own: `streams.quiet` redirects the process's standard error while native code runs.
         stream = os.fdopen(os.dup(2), "w")
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+        self._progress = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            SpeedColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,
             disable=not stream.isatty(),
@@ -76,15 +82,19 @@ class ShownSteps(Steps):
         """Time the block and show its name."""
         self._name = name
         with super().step(name), self._progress:
-            task = self._progress.add_task(name, total=None)
+            self._task = self._progress.add_task(name, total=None)
             try:
                 yield
             finally:
-                self._progress.remove_task(task)
+                self._progress.remove_task(self._task)
 
     def track(self, items: Iterable[T], total: int) -> Iterable[T]:
         """The items, counted by a bar."""
         return self._progress.track(items, total=total, description=self._name)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show the bar so far."""
+        self._progress.update(self._task, completed=done, total=total)
 
 
 def _print(table: Table) -> None:

@@ -6,9 +6,12 @@ LiteToolkitError              exit code 1
 ├── ImageError                an image, or a folder of images, that cannot be used
 ├── RecipeError               a quantization recipe that cannot be read or is not valid
 ├── ModelError                a model file that cannot be read, converted or run
+├── DelegateError             a delegate that cannot be loaded, or does not run the model
 ├── OutputError               a result that cannot be written
 ├── CompilerError             the Edge TPU compiler is missing, fails or takes too long
 ├── MissingExtraError         an optional dependency that is not installed
+├── DeviceError               a device profile that is not valid, or a target that cannot be one
+├── JobError                  a job that failed in a process of its own, here or on a board
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
 Each message is one line that names the offending value and what is allowed instead.
@@ -41,6 +44,10 @@ class ModelError(LiteToolkitError):
     """A model file that cannot be read, converted or run."""
 
 
+class DelegateError(LiteToolkitError):
+    """A delegate that is unknown, cannot be loaded, or does not run the model."""
+
+
 class OutputError(LiteToolkitError):
     """A result that cannot be written; what stood there before is untouched."""
 
@@ -57,6 +64,18 @@ class MissingExtraError(LiteToolkitError):
             f"{package} is not installed: "
             f'pip install "lite-toolkit[{extra}]", or in a checkout pip install ".[{extra}]"'
         )
+
+
+class DeviceError(LiteToolkitError):
+    """A device profile that cannot be read or is not valid, or a target that cannot be one of ssh."""
+
+
+class JobError(LiteToolkitError):
+    """A job that failed in a process of its own, here or on a board; the exit code is the one that it named."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class GateError(LiteToolkitError):

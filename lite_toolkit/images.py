@@ -1,10 +1,14 @@
 """Image files: finding them in a folder, and reading any of them as 8-bit RGB."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import PIL
+from PIL import Image
 
 from lite_toolkit.errors import ImageError
 
@@ -12,21 +16,25 @@ MAXIMUM_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 
 
 # EPS and WMF run an interpreter on the file; the others are stubs without a decoder.
 _REFUSED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_UNIDENTIFIED: Any = getattr(PIL, "UnidentifiedImageError", ())  # Pillow before 7 raises OSError instead
 _ORIENTATION_TAG = 0x0112
+_TRANSPOSE: Any = getattr(Image, "Transpose", Image)  # Pillow before 9.1 has the names in the module
 _ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: _TRANSPOSE.FLIP_LEFT_RIGHT,
+    3: _TRANSPOSE.ROTATE_180,
+    4: _TRANSPOSE.FLIP_TOP_BOTTOM,
+    5: _TRANSPOSE.TRANSPOSE,
+    6: _TRANSPOSE.ROTATE_270,
+    7: _TRANSPOSE.TRANSVERSE,
+    8: _TRANSPOSE.ROTATE_90,
 }
 
 
 def extensions() -> list[str]:
     """The file extensions, in lower case with their dot, that this Pillow reads as images."""
-    return sorted(extension for extension, name in Image.registered_extensions().items() if name in _formats())
+    Image.init()
+    known = Image.registered_extensions().items()
+    return sorted(extension for extension, name in known if name in Image.OPEN and name not in _REFUSED_FORMATS)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -62,9 +70,9 @@ def read_image(path: Path) -> Image.Image:
     if not path.is_file():
         raise ImageError(f"{path}: {'must be an image file' if path.exists() else 'no such file'}")
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with Image.open(path) as image:
             return _decode(image)
-    except UnidentifiedImageError as error:
+    except _UNIDENTIFIED as error:
         raise ImageError(f"{path}: not an image that Pillow reads") from error
     except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError and more on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -72,14 +80,21 @@ def read_image(path: Path) -> Image.Image:
 
 
 def _decode(image: Image.Image) -> Image.Image:
+    if image.format in _REFUSED_FORMATS:
+        raise ImageError(f"not an image of pixels, but {image.format}")
     if image.width * image.height > MAXIMUM_PIXELS:
         raise ImageError(f"{image.width}x{image.height} pixels: at most {MAXIMUM_PIXELS:,} are allowed")
     image.load()
-    # Pillow turns TIFF upright itself while loading, and versions before 10.1 leave the tag there.
-    orientation = 1 if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG, 1)
-    turn = _ORIENTATIONS.get(orientation)
+    turn = _ORIENTATIONS.get(_orientation(image))
     rgb = _to_rgb(image)
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> Any:
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF upright itself while loading, and versions before 10.1 leave the tag there
+    read: Any = getattr(image, "getexif", None) or getattr(image, "_getexif", dict)  # before Pillow 6, for JPEG alone
+    return (read() or {}).get(_ORIENTATION_TAG, 1)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -109,8 +124,3 @@ def _walk(folder: Path) -> list[Path]:
 
 def _refuse(error: OSError) -> None:
     raise ImageError(f"{error.filename}: cannot list this folder: {error.strerror}") from error
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in Image.OPEN if name not in _REFUSED_FORMATS]

@@ -1,7 +1,7 @@
 """A `.tflite` rewritten so that its layers can be watched, or fed one by one."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ai_edge_litert.tools import flatbuffer_utils
@@ -37,6 +37,49 @@ def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
         operator = writers[number]
         operator.outputs = [graph.outputs[-1] if output == number else output for output in operator.outputs]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+
+
+def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each operator of the main subgraph, by its number, as a model of its own.
+
+    What an operator reads are inputs, and what it writes outputs, of the same shapes and types. Constants stay inside,
+    and with them the operators that compute constants, such as the DEQUANTIZE of float16 weights: these have no model.
+    """
+    unpacked = _unpack(model)
+    graph = unpacked.subgraphs[0]
+    constant = {
+        number for number, tensor in enumerate(graph.tensors) if unpacked.buffers[tensor.buffer].data is not None
+    }
+    makers: dict[int, list[Any]] = {}
+    for index, operator in enumerate(graph.operators):
+        read = {int(number) for number in operator.inputs if number >= 0}
+        needed = [maker for number in sorted(read) for maker in makers.get(number, [])]
+        if read and read <= constant:
+            constant |= {int(number) for number in operator.outputs}
+            makers |= {int(number): [*needed, operator] for number in operator.outputs}
+        else:
+            yield index, _cut(unpacked, [*needed, operator], sorted(read - constant))
+
+
+def _cut(unpacked: Any, kept: Sequence[Any], inputs: Sequence[int]) -> bytes:
+    """The model of the operators `kept`, of which the last one writes the outputs."""
+    cut = copy.copy(unpacked)
+    graph = copy.copy(unpacked.subgraphs[0])
+    used = sorted({int(number) for operator in kept for number in (*operator.inputs, *operator.outputs) if number >= 0})
+    places = {number: place for place, number in enumerate(used)} | {-1: -1}
+    graph.tensors = [copy.copy(graph.tensors[number]) for number in used]
+    # Buffer 0 is the empty one by definition.
+    cut.buffers = [unpacked.buffers[0], *(unpacked.buffers[tensor.buffer] for tensor in graph.tensors)]
+    for number, tensor in enumerate(graph.tensors, start=1):
+        tensor.buffer = number
+    graph.operators = [copy.copy(operator) for operator in kept]
+    for operator in graph.operators:
+        operator.inputs = [places[int(number)] for number in operator.inputs]
+        operator.outputs = [places[int(number)] for number in operator.outputs]
+    graph.inputs = [places[number] for number in inputs]
+    graph.outputs = graph.operators[-1].outputs
+    cut.subgraphs, cut.metadata, cut.metadataBuffer = [graph], [], []
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(cut))
 
 
 def _unpack(model: bytes) -> Any:

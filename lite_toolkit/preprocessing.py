@@ -3,30 +3,47 @@
 Every resize is Pillow's, whose filters are antialiased; that is what timm and Hugging Face evaluate with.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Callable, Tuple, Union
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lite_toolkit.errors import ImageError, ModelError
 
-Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
-ChannelOrder = Literal["rgb", "bgr"]
-QuantizedType = Literal["uint8", "int8", "int16"]
-Size = int | tuple[int, int]
-Triple = tuple[float, float, float]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Literal, Self
+
+    from numpy.typing import NDArray
+
+    Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
+    Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+    ChannelOrder = Literal["rgb", "bgr"]
+    QuantizedType = Literal["uint8", "int8", "int16"]
+
+Size = Union[int, Tuple[int, int]]
+Triple = Tuple[float, float, float]
 Sized = Callable[[Size], "PreprocessingSpec"]
 
 CROP_PADDING = 32  # pixels that Google's evaluation leaves around the crop, at the network's scale
 MAXIMUM_SIDE = 4096
+CROPS: tuple[Crop, ...] = ("none", "before-resize", "after-resize", "after-stretch")
+INTERPOLATIONS: tuple[Interpolation, ...] = (
+    "nearest",
+    "lanczos",
+    "bilinear",
+    "bicubic",
+    "box",
+    "hamming",
+)  # Pillow's 0-5
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
 MAXIMUM_RESIZED_PIXELS = 1 << 26  # 268 MB in Pillow: only an image shaped like a ribbon comes near it
 
 
@@ -97,8 +114,8 @@ class PreprocessingSpec:
     @property
     def value_range(self) -> tuple[float, float]:
         """The least and the greatest value of the tensor over all channels, widened to hold 0 as quantization needs."""
-        lows = [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
-        highs = [(255 - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
+        lows = [-mean / std for mean, std in zip(self.mean, self.std)]
+        highs = [(255 - mean) / std for mean, std in zip(self.mean, self.std)]
         return min(0.0, *lows), max(0.0, *highs)
 
     @property
@@ -134,7 +151,7 @@ class PreprocessingSpec:
         """A flat object of the fields; `from_json` reads it."""
         # Floats, so that equal specs have the same JSON: 127 and 127.0 are equal.
         mean, std = ([float(value) for value in triple] for triple in (self.mean, self.std))
-        return dataclasses.asdict(self) | {"crop_fraction": float(self.crop_fraction), "mean": mean, "std": std}
+        return {**dataclasses.asdict(self), "crop_fraction": float(self.crop_fraction), "mean": mean, "std": std}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -159,7 +176,7 @@ class PreprocessingSpec:
             ModelError: a value is wrong, or the image is to be padded (crop_mode "border").
         """
         size: Any = config.get("input_size")
-        three = isinstance(size, list | tuple) and len(size) == 3 and size[0] == 3
+        three = isinstance(size, (list, tuple)) and len(size) == 3 and size[0] == 3
         _require(three, "input_size", size, "[3, height, width]")
         crop_mode = config.get("crop_mode", "center")
         _require(crop_mode in ("center", "squash"), "crop_mode", crop_mode, "center or squash")
@@ -196,8 +213,7 @@ class PreprocessingSpec:
             height, width = _size(config, "crop_size")
             fraction = _fraction((height, width), resized)
         mean, std = _affine(config)
-        interpolation: Any = Image.Resampling(resample).name.lower()
-        return cls(height, width, crop, fraction, interpolation, mean, std)
+        return cls(height, width, crop, fraction, INTERPOLATIONS[resample], mean, std)
 
     def _frame(self, image: Image.Image) -> Image.Image:
         """`image` cropped and resized to (height, width)."""
@@ -216,7 +232,7 @@ class PreprocessingSpec:
                 f"at most {MAXIMUM_RESIZED_PIXELS:,} pixels are allowed on the way"
             )
         # Width first, as Pillow did until 12: 13 begins with the cheaper axis, which moves pixels by a few levels.
-        kernel = Image.Resampling[self.interpolation.upper()]
+        kernel: Any = INTERPOLATIONS.index(self.interpolation)
         return image.resize((size[0], image.height), kernel).resize(size, kernel)
 
     def _covering_size(self, image: Image.Image) -> tuple[int, int]:
@@ -302,7 +318,7 @@ def _fraction(crop: tuple[int, int], resized: tuple[int, int]) -> float:
     """The crop fraction that leads from the input `crop` back to `resized`, both (height, width)."""
     quotient = crop[0] / resized[0]
     # The quotient may have been rounded up, and the floor then misses `resized` by one.
-    for fraction in (quotient, math.nextafter(quotient, 0)):
+    for fraction in (quotient, float(np.nextafter(quotient, 0))):
         if quotient <= 1 and _stretched(crop[1], crop[0], fraction) == resized[::-1]:
             return fraction
     raise ModelError(f"preprocessing: crop_size {crop}: must be one fraction, at most 1, of both sides of {resized}")
@@ -358,7 +374,7 @@ def _is_whole(value: object, low: int, high: int) -> bool:
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
 def _is_triple(value: object, low: float, high: float) -> bool:
@@ -374,9 +390,9 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _PROCESSORS = ("EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "crop": get_args(Crop),
-    "interpolation": get_args(Interpolation),
-    "channel_order": get_args(ChannelOrder),
+    "crop": CROPS,
+    "interpolation": INTERPOLATIONS,
+    "channel_order": CHANNEL_ORDERS,
 }
 
 

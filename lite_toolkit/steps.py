@@ -30,3 +30,6 @@ class Steps:
     def track(self, items: Iterable[T], total: int) -> Iterable[T]:  # noqa: ARG002  # for those who show it
         """The items of the running step, of which `total` are expected."""
         return items
+
+    def progress(self, done: int, total: int) -> None:
+        """How far the running step is; for those who show it."""

@@ -1,12 +1,18 @@
 """What native code prints past Python."""
 
+from __future__ import annotations
+
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lite_toolkit.errors import LiteToolkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
 
 
 @contextmanager
@@ -31,3 +37,10 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def claim_stdout() -> TextIO:
+    """The process's standard output for the caller alone: what anybody else prints there goes to standard error."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return stream

@@ -1,6 +1,9 @@
 """What several test modules share: the shared data's place, an image to look at, and models converted once."""
 
 import importlib.metadata
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +46,16 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def labelled(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve of the pictures in folders named 0 to 3: their classes."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for index, path in enumerate(sorted(photographs.iterdir())[:12]):
+        (folder / str(index % 4)).mkdir(exist_ok=True)
+        shutil.copy(path, folder / str(index % 4))
+    return folder
+
+
 Convert = Callable[..., pipeline.Conversion]
 
 
@@ -62,3 +75,28 @@ def convert(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Conv
         return done[key]
 
     return run
+
+
+# Runs the remote command here, with a home folder of its own, after what the test sets in PLAY.
+STAND_IN = f"""#!{sys.executable}
+import os, subprocess, sys
+if os.environ.get("ARGUMENTS"):
+    open(os.environ["ARGUMENTS"], "w").write("\\n".join(sys.argv[1:]))
+exec(os.environ.get("PLAY", ""))
+os.execvp("sh", ["sh", "-c", sys.argv[-1]])
+"""
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The board's file system: `home` and `tmp`; `ssh` is the stand-in."""
+    for name in ("home", "tmp", "bin"):
+        (tmp_path / name).mkdir()
+    command = tmp_path / "bin/ssh"
+    command.write_text(STAND_IN)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    return tmp_path

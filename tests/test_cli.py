@@ -158,7 +158,7 @@ class TestReports:
     def arguments(self, request: pytest.FixtureRequest, tmp_path: Path) -> list[str | Path]:
         """What a command needs; the models only for those that take one."""
         name: str = request.node.callspec.params["name"]
-        if name == "variants":
+        if name in ("variants", "devices", "doctor"):
             return []
         if name == "describe":
             return ["lite2"]
@@ -175,6 +175,8 @@ class TestReports:
                 "--output",
                 tmp_path / "o",
             ]
+        if name == "evaluate":
+            return [request.getfixturevalue("int8"), "--data", request.getfixturevalue("labelled")]
         images = [request.getfixturevalue("photographs")] if name == "classify" else []
         return [request.getfixturevalue("int8"), *images]
 

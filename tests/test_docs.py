@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
-from lite_toolkit import cli, recipes
+from lite_toolkit import cli, devices, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECIPES = (ROOT / "calibration/README.md").read_text(encoding="utf-8")
+DEVICES = (ROOT / "devices/README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
     path
     for pattern in ("*.md", ".github/**/*.md", "docs/**/*.md", "calibration/*.md", "devices/*.md", "benchmarks/**/*.md")
@@ -110,6 +111,18 @@ def test_every_key_of_a_recipe_is_decoded(key: str) -> None:
 @pytest.mark.parametrize("form", recipes.FORMATS)
 def test_every_format_is_decoded(form: str) -> None:
     assert f"`{form}`" in RECIPES
+
+
+@pytest.mark.parametrize("name", devices.names())
+def test_every_device_is_decoded(name: str) -> None:
+    device = devices.load(name)
+    (row,) = re.findall(rf"^\| `{name}` \|.*", DEVICES, re.MULTILINE)
+    assert (device.provisioning or "| |") in row
+
+
+def test_every_key_of_a_device_is_decoded_and_no_other() -> None:
+    keys = {field.name for field in fields(devices.Profile)} - {"name"}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", DEVICES, re.MULTILINE)) == keys | set(devices.names())
 
 
 def test_the_architecture_names_every_module() -> None:

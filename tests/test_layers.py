@@ -20,12 +20,17 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 # The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
+# fmt: off
 BOARD_SIDE = (
-    *("edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata"),
-    *("architectures", "classification", "costs", "data", "errors", "flatbuffer", "graph", "images", "inspection"),
-    *("manifest", "outputs", "preprocessing", "published", "recipes", "report", "representative", "runtime", "schema"),
-    *("steps", "streams", "synthetic", "validation"),
+    "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata",
+    "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "costs", "data", "delegates",
+    "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
+    "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency", "manifest",
+    "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
+    "representative", "runner", "runtime", "schema", "sending", "ssh", "stability", "steps", "streams", "synthetic",
+    "validation",
 )
+# fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime", "tensorflow.lite")
 
@@ -107,7 +112,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram", "pictures", "plot"}),
+        ("matplotlib", {"diagram", "latency_plot", "pictures", "plot"}),
         ("rich", {"console"}),
         ("click", {"cli", "console", *COMMANDS}),
         ("pickle", set()),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, reporting, sized
 from lite_toolkit.errors import ImageError
 from lite_toolkit.report import document
 
@@ -16,6 +16,7 @@ from lite_toolkit.report import document
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown of each image.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default one for each processor.")
 @click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
+@delegation
 @reporting
 def classify(
     model: Path,
@@ -24,11 +25,14 @@ def classify(
     top: int,
     threads: int | None,
     preprocessing: str | None,
+    delegate: str,
+    delegate_options: dict[str, str],
     delivery: Delivery,
 ) -> None:
     """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
     from lite_toolkit.classification import Classifier, expand, read_labels
     from lite_toolkit.console import warn
+    from lite_toolkit.delegates import choose
     from lite_toolkit.tables import predictions as tables
 
     classifier = Classifier(
@@ -36,6 +40,7 @@ def classify(
         preprocessing=sized(preprocessing),
         labels=read_labels(labels) if labels else None,
         threads=threads,
+        delegate=choose(delegate, delegate_options),
     )
     if classifier.note:
         warn(classifier.note)

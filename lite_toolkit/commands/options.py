@@ -61,6 +61,37 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     return with_delivery
 
 
+def on_devices(command: Callable[..., None]) -> Callable[..., None]:
+    """The option of commands that run on devices; the command gets its values as `device`."""
+    return click.option(
+        "--device",
+        metavar="NAME|FILE.toml|ssh://HOST",
+        multiple=True,
+        help="Where to run, see `lite-toolkit devices`; by default here. Several run side by side.",
+    )(command)
+
+
+def delegation(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose a delegate; the command gets them as `delegate` and `delegate_options`."""
+
+    @click.option(
+        "--delegate",
+        metavar="NAME|LIBRARY",
+        default="xnnpack",
+        show_default=True,
+        help="xnnpack, none, edgetpu[:usb|:pci|:N] or the path of a delegate's library.",
+    )
+    @click.option("--delegate-option", "pairs", metavar="KEY=VALUE", multiple=True, help="For a delegate's library.")
+    @functools.wraps(command)
+    def with_delegate(*, pairs: tuple[str, ...], **options: Any) -> None:
+        for pair in pairs:
+            if not pair.partition("=")[0] or "=" not in pair:
+                raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--delegate-option")
+        command(delegate_options=dict(pair.split("=", 1) for pair in pairs), **options)
+
+    return with_delegate
+
+
 def sized(name: str | None) -> "Sized | None":
     """The preprocessing that `--preprocessing` names."""
     from lite_toolkit.preprocessing import named

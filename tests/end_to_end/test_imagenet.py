@@ -97,6 +97,22 @@ def test_int8_agrees_and_stays_accurate(
     assert top1(scores, truth) >= top1(reference, truth) - 1.5
 
 
+def test_evaluate_counts_what_numpy_counts(
+    converted: Path, validation_set: tuple[list[np.ndarray], np.ndarray], reference: np.ndarray, shared: Path
+) -> None:
+    images, truth = validation_set
+    model, base = next(converted.glob("*-int8.tflite")), next(converted.glob("*-float32.tflite"))
+    folder, index = shared / "imagenet" / "validation", shared / "imagenet" / "classes.tsv"
+    report = run("evaluate", model, "--data", folder, "--class-index", index, "--reference", base)
+    scores = validation.scores(model, images)
+    for told, values in ((report["top"], scores), (report["reference"]["top"], reference)):
+        assert told[0]["accuracy_percent"] == top1(values, truth)
+        best = np.argsort(-values, axis=1, kind="stable")[:, :5]
+        assert told[1]["correct_images"] == (best == truth[:, np.newaxis]).any(axis=1).sum()
+    assert report["pairing"]["same_images"] == (scores.argmax(axis=1) == reference.argmax(axis=1)).sum()
+    assert (len(report["classes"]), report["ground_truth"]["source"]) == (len(set(truth)), "the files' names")
+
+
 def test_the_synthetic_set_is_good_enough_to_start_with(
     converted: Path,
     validation_set: tuple[list[np.ndarray], np.ndarray],

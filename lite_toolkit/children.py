@@ -1,0 +1,19 @@
+"""Python processes that find modules where this one does, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command that calls `main` of a module of the toolkit with `arguments`, and exits with what it returns.
+
+    This process's modules may be in a zip file, or where an environment variable says. Python's -m would look for them
+    in the current folder first, whatever lies there.
+    """
+    program = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        f"from {module} import main; sys.exit(main(*sys.argv[2:]))"
+    )
+    return [sys.executable, "-I", "-c", program, json.dumps(sys.path), *arguments]

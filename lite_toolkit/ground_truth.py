@@ -1,0 +1,260 @@
+"""The true class of each image: told by a table, by the folders' names or by the files'."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.errors import ImageError
+
+TABLE = "labels.csv"
+MAXIMUM_INDEX = 1_000_000  # of a class: also keeps Python from reading numbers of a million digits
+_WNID = re.compile(r"n\d{8}(?!\d)")
+_SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True)
+class ClassIndex:
+    """The classes of a data set.
+
+    Attributes:
+        file: the name of the file that told.
+        wnids: WordNet identifier, such as "n01440764" -> class index.
+        names: class index -> name, where the file has names.
+    """
+
+    file: str
+    wnids: Mapping[str, int]
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The true class of each image.
+
+    Attributes:
+        source: what told, such as "the folders' names".
+        classes: int32 (images,), in the model's numbering.
+        offset: 1 where a background class stands before the 1000 classes of the ground truth, otherwise 0.
+        absent: files that the table names and that are not there.
+    """
+
+    source: str
+    classes: NDArray[np.int32]
+    offset: int
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """How a class may be named: by its index, its wnid or its label.
+
+    Attributes:
+        classes: number of outputs of the model.
+        index: of the data set; None where nobody told.
+        labels: of the model's outputs; None where nobody told.
+    """
+
+    classes: int
+    index: ClassIndex | None = None
+    labels: Sequence[str] | None = None
+
+    def find(self, value: str) -> tuple[int, str] | None:
+        """The class that `value` names, and by what: "index", "wnid" or "label"; None where it names none.
+
+        Raises:
+            ImageError: it names two.
+        """
+        places = [place for place, label in enumerate(self.labels or ()) if label == value]
+        number = int(value) if value.isdecimal() and len(value) <= len(str(MAXIMUM_INDEX)) else None
+        if number is not None and places not in ([], [number]):
+            raise ImageError(f"{value!r} is a class index, and the label of class {places[0]}: pass other --labels")
+        if number is not None:
+            return number, "index"
+        if self.index and value in self.index.wnids:
+            return self.index.wnids[value], "wnid"
+        if len(places) > 1:
+            raise ImageError(f"{value!r} is the label of classes {places[0]} and {places[1]}: name classes by index")
+        return (places[0], "label") if places else None
+
+    def offset(self, found: Iterable[tuple[int, str]]) -> int:
+        """1 where a model of 1001 outputs, background first, meets the 1000 classes of a ground truth, otherwise 0."""
+        numbers, ways = zip(*found, strict=True)
+        highest = max(*numbers, *(self.index.wnids.values() if self.index and "wnid" in ways else ()), 0)
+        return int(self.classes == 1001 and "label" not in ways and highest <= 999)
+
+    def names(self, offset: int) -> dict[int, str]:
+        """Class index of the model -> its name, from the labels or else from the class index."""
+        if self.labels is not None:
+            return dict(enumerate(self.labels))
+        return {number + offset: name for number, name in self.index.names.items()} if self.index else {}
+
+    @property
+    def allowed(self) -> str:
+        """What a class may be named, for messages."""
+        wnids = f"a wnid of {self.index.file}" if self.index else "a wnid (with --class-index FILE)"
+        labels = "one of the model's labels" if self.labels else "a label (with --labels FILE)"
+        return f"a class index, {wnids} or {labels}"
+
+
+def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path | None = None) -> GroundTruth:
+    """The true class of each image of a folder.
+
+    Told by `table`, or else by a `labels.csv` in the folder; or else by the names of the folder's subfolders, if one of
+    them names a class; or else by wnids at the beginning of the files' names.
+
+    Args:
+        folder: of the images.
+        images: their paths within it, with slashes.
+        numbering: how classes may be named.
+        table: a CSV file of two columns, an image's path within `folder` and its class.
+
+    Raises:
+        ImageError: there is no ground truth, or none of an image, or a class is unknown or out of range.
+    """
+    if table is None and (folder / TABLE).is_file():
+        table = folder / TABLE
+    if table:
+        rows = read_table(table)
+        absent = tuple(sorted(set(rows).difference(images)))
+        return _resolve(images, rows.get, numbering, str(table.name), absent)
+    for source, tell in _NAMES.items():
+        if any(value and numbering.find(value) for value in dict.fromkeys(map(tell, images))):
+            return _resolve(images, tell, numbering, source)
+    raise ImageError(
+        f"{folder}: no ground truth: must hold {TABLE}, or folders named by class, or files whose names begin with a "
+        f"wnid, such as n01440764_1.JPEG; a class is named by {numbering.allowed}; found {_some(images)}"
+    )
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Image -> class of a CSV file of two columns; a first line that begins with "file" is their heading.
+
+    Raises:
+        ImageError: the file cannot be read, has a line without these two, or names an image twice.
+    """
+    rows: dict[str, str] = {}
+    for number, row in enumerate(_cells(path, _lines(path)), start=1):
+        if not row or (number == 1 and row[0].strip().lower() == "file"):
+            continue
+        if len(row) != 2 or not all(cell.strip() for cell in row):
+            raise ImageError(
+                f"{path}, line {number}: {','.join(row)!r}: must be an image's path, a comma and its class"
+            )
+        image, value = row[0].strip().removeprefix("./"), row[1].strip()
+        if rows.setdefault(image, value) != value:
+            raise ImageError(f"{path}, line {number}: {image} has class {rows[image]} already")
+    return rows
+
+
+def read_class_index(path: Path) -> ClassIndex:
+    """The classes in a file: TSV or CSV with columns index, wnid and perhaps name; Keras' imagenet_class_index.json,
+    {"0": ["n01440764", "tench"], ...}; or a list of wnids, one a line, in order of index.
+
+    Raises:
+        ImageError: the file cannot be read, is none of these, or names a wnid or an index twice.
+    """
+    lines = _lines(path)
+    rows = _json_rows(path, lines) if lines and lines[0].lstrip().startswith("{") else _line_rows(path, lines)
+    wnids: dict[str, int] = {}
+    names: dict[int, str] = {}  # empty where the file has none
+    for index, wnid, name in rows:
+        if not (index.isdecimal() and len(index) < len(str(MAXIMUM_INDEX)) and _WNID.fullmatch(wnid)):
+            raise ImageError(f"{path}: {index!r}, {wnid!r}: must be a class index and a wnid such as n01440764")
+        if wnid in wnids or int(index) in names:
+            raise ImageError(f"{path}: {index}, {wnid}: every index and every wnid must stand there once")
+        wnids[wnid], names[int(index)] = int(index), name
+    if not wnids:
+        raise ImageError(f"{path} holds no classes: one line for each is needed")
+    return ClassIndex(path.name, wnids, {index: name for index, name in names.items() if name})
+
+
+def _json_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
+    try:
+        found = json.loads("\n".join(lines))
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{path} is no JSON file: {error}") from error
+    for value in found.values():
+        if not (isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)):
+            raise ImageError(f"{path}: {value!r}: must be a list of a wnid and a name")
+    return [(index, wnid, name) for index, (wnid, name) in found.items()]
+
+
+def _line_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
+    table = _cells(path, lines)
+    heading = [cell.strip().lower() for cell in table[0]] if table else []
+    if {"index", "wnid"} <= set(heading):
+        rows = [dict(zip(heading, map(str.strip, row), strict=False)) for row in table[1:] if row]
+        return [(row.get("index", ""), row.get("wnid", ""), row.get("name", "")) for row in rows]
+    wnids = [line.strip() for line in lines if line.strip()]
+    if wnids and not _WNID.fullmatch(wnids[0]):
+        raise ImageError(
+            f"{path} begins with {wnids[0][:60]!r}: must be a table with the columns index and wnid, a list of wnids, "
+            "or Keras' imagenet_class_index.json"
+        )
+    return [(str(index), wnid, "") for index, wnid in enumerate(wnids)]
+
+
+def _cells(path: Path, lines: Sequence[str]) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
+    except csv.Error as error:
+        raise ImageError(f"{path} is no table: {error}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ImageError(f"cannot read classes from {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ImageError(f"{path} is not a UTF-8 text file of classes") from error
+
+
+def _resolve(
+    images: Sequence[str],
+    tell: Callable[[str], str | None],
+    numbering: Numbering,
+    source: str,
+    absent: tuple[str, ...] = (),
+) -> GroundTruth:
+    values = [tell(image) for image in images]
+    if None in values:
+        without = [image for image, value in zip(images, values, strict=True) if value is None]
+        raise ImageError(f"{len(without)} of {len(images)} images have no class by {source}: {_some(without)}")
+    found = {value: numbering.find(value) for value in dict.fromkeys(values) if value is not None}
+    known = {value: place for value, place in found.items() if place is not None}
+    for value in [value for value in found if value not in known]:
+        hint = "a wnid: pass --class-index FILE" if _WNID.fullmatch(value) and not numbering.index else ""
+        raise ImageError(f"{value!r} of {source} is {hint or f'no class: must be {numbering.allowed}'}")
+    offset = numbering.offset(known.values())
+    for value, (number, _) in known.items():
+        if number + offset >= numbering.classes:
+            raise ImageError(f"class {value} of {source}: the model has classes 0 to {numbering.classes - 1}")
+    classes = np.array([known[value][0] + offset for value in values if value is not None], np.int32)
+    return GroundTruth(source, classes, offset, absent)
+
+
+def _folder_name(image: str) -> str | None:
+    folder, slash, _ = image.partition("/")
+    return folder if slash else None
+
+
+def _leading_wnid(image: str) -> str | None:
+    found = _WNID.match(image.rpartition("/")[2])
+    return found[0] if found else None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+_NAMES: dict[str, Callable[[str], str | None]] = {
+    "the folders' names": _folder_name,
+    "the files' names": _leading_wnid,
+}

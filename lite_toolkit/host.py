@@ -1,0 +1,152 @@
+"""The machine that measures: what it is, and how it fares from moment to moment.
+
+Everything is read from Linux's /proc and /sys, and left out where they, or another system, do not tell.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+ROOT = Path("/")
+
+
+def environment(root: Path = ROOT) -> dict[str, Any]:
+    """What the machine is: a flat JSON object; null where it does not tell.
+
+    Args:
+        root: where proc, sys and etc are.
+    """
+    return {
+        "board": _text(root / "proc/device-tree/model"),
+        "cpu": _cpu(root),
+        "machine": platform.machine(),
+        "processors": _processors(),
+        "governors": sorted(set(_texts(root, "cpufreq/scaling_governor"))),
+        "system": platform.system(),
+        "os": _os(root),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def state(root: Path = ROOT) -> dict[str, Any]:
+    """How it fares now.
+
+    Returns:
+        "frequencies_khz", one for each processor; "temperatures_celsius" by thermal zone and type; "throttled", the
+        flags of a Raspberry Pi's firmware as a number (see `THROTTLED`), or null.
+    """
+    return {
+        "frequencies_khz": [int(text) for text in _texts(root, "cpufreq/scaling_cur_freq")],
+        "temperatures_celsius": _temperatures(root),
+        "throttled": _throttled(),
+    }
+
+
+# Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "vcgencmd"); 16 bits higher: the same since the start.
+THROTTLED = {0: "the supply voltage is too low", 1: "the frequency is capped", 2: "throttled", 3: "too hot"}
+
+
+def load_average() -> float | None:
+    """Programs that ran or waited to run, on average over the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def busy_seconds(root: Path = ROOT) -> float | None:
+    """Processor time since the start that went to any program or, in a virtual machine, to other guests.
+
+    The columns of /proc/stat are in proc(5).
+    """
+    line = _text(root / "proc/stat")
+    if line is None:
+        return None
+    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, line.split()[1:9])
+    return float(user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def threads() -> int | None:
+    """How many threads this process has."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else None
+
+
+def resident_bytes() -> tuple[int | None, int | None]:
+    """This process's resident memory now and at its peak, in bytes.
+
+    The peak is Linux's VmHWM, which begins at zero in a new program. Where there is none it is getrusage's figure.
+    """
+    status = _text(Path("/proc/self/status"))
+    if status is not None:
+        lines = dict(line.split(":", 1) for line in status.splitlines())
+        now, peak = (int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+        return now * 1024, peak * 1024
+    if sys.platform == "win32":
+        return None, None
+    import resource
+
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None, maximum if sys.platform == "darwin" else maximum * 1024
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu(root: Path) -> str | None:
+    lines = (_text(root / "proc/cpuinfo") or "").splitlines()
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    names = {name.strip(): value.strip() for name, value in named.items()}
+    # x86 has a "model name", 32-bit ARM too; 64-bit ARM only "CPU part", which the board's name explains better.
+    return names.get("model name") or names.get("Hardware") or platform.processor() or None
+
+
+def _os(root: Path) -> str | None:
+    for line in (_text(root / "etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip("\"' ")
+    return None
+
+
+def _temperatures(root: Path) -> dict[str, float]:
+    found = {}
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        kind, millidegrees = _text(zone / "type"), _text(zone / "temp")
+        if millidegrees:
+            found[f"{zone.name} {kind or ''}".strip()] = int(millidegrees) / 1000
+    return found
+
+
+def _throttled() -> int | None:
+    command = shutil.which("vcgencmd")
+    if command is None:
+        return None
+    try:
+        done = subprocess.run([command, "get_throttled"], stdout=subprocess.PIPE, timeout=2, check=True)  # noqa: S603
+        return int(done.stdout.decode().partition("=")[2], 16)  # "throttled=0x50005"
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def _texts(root: Path, name: str) -> list[str]:
+    """The file `name` of each processor that has one, in order of number."""
+    folders = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"), key=lambda path: int(path.name[3:]))
+    texts = (_text(folder / name) for folder in folders)
+    return [text for text in texts if text]
+
+
+def _text(path: Path) -> str | None:
+    """A file's text without the blanks and zero bytes around it; None where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or None
+    except OSError:
+        return None

@@ -1,0 +1,191 @@
+"""Delegates: their names, what they took of a model, and every way in which a library fails."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lite_toolkit import delegates, runtime
+from lite_toolkit.delegates import XNNPACK, Delegate, choose
+from lite_toolkit.errors import DelegateError
+from lite_toolkit.partition import Share, delegate_nodes, partition
+from lite_toolkit.rehearsal import rehearse
+
+SOURCE = Path(__file__).parent / "delegate.c"
+E_MACHINE = slice(18, 20)  # of an ELF header
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs gcc, to build a delegate")
+
+    def run(*flags: str) -> Path:
+        library = tmp_path_factory.mktemp("delegate") / "libtest.so"
+        subprocess.run([compiler, "-shared", "-fPIC", *flags, "-o", library, SOURCE], check=True)
+        return library
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def library(build: Build) -> Path:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def model(convert: Callable[..., object]) -> Path:
+    return convert("lite0", "int8").files[0].path  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("edgetpu", {}),
+        ("edgetpu:usb", {"device": "usb"}),
+        ("edgetpu:pci", {"device": "pci"}),
+        ("edgetpu:1", {"device": ":1"}),
+        ("edgetpu:usb:0", {"device": "usb:0"}),
+    ],
+)
+@pytest.mark.parametrize("system", ["Linux", "Darwin", "Windows"])
+def test_the_edge_tpu_has_a_library_for_each_platform(
+    name: str, options: dict[str, str], system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delegates.platform, "system", lambda: system)
+    library = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}[system]
+    given = {"Performance": "Max"}
+    assert choose(name, given) == Delegate(name, library, options | given)
+
+
+@pytest.mark.parametrize("name", ["/opt/libvx_delegate.so", "libarmnnDelegate.so.29", "delegate.dylib", "d.dll"])
+def test_a_library_is_named_by_its_path(name: str) -> None:
+    assert choose(name, {"a": "b"}) == Delegate(name, name, {"a": "b"})
+
+
+def test_a_library_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.so").touch()
+    monkeypatch.chdir(tmp_path)
+    assert choose("d.so", {}) == Delegate("d.so", str(tmp_path / "d.so"), {})
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "edgetpu:", "edgetpu:usb:x", "XNNPACK"])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(DelegateError, match=f"unknown delegate '{name}': choose xnnpack, none, edgetpu"):
+        choose(name, {})
+
+
+@pytest.mark.parametrize("name", ["xnnpack", "none"])
+def test_options_are_for_libraries(name: str) -> None:
+    with pytest.raises(DelegateError, match=f"delegate '{name}' takes no option"):
+        choose(name, {"a": "b"})
+
+
+def test_options_arrive(library: Path, model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    rehearse(model, 1, choose(str(library), {"log": str(log), "device": "usb"}))
+    assert "option device=usb" in log.read_text().splitlines()
+
+
+def load(model: Path, delegate: Delegate) -> tuple[object, object]:
+    loaded = runtime.unallocated(model, 1, delegate)
+    early = delegate_nodes(loaded)
+    runtime.allocate(loaded, model)
+    return loaded, partition(loaded, delegate, early)
+
+
+def test_what_a_library_and_xnnpack_took(library: Path, model: Path) -> None:
+    """Nodes 3, 4, 5 and 8 split the rest into three; the first and the last node turn uint8 to int8 and back."""
+    delegate = choose(str(library), {"nodes": "3,4,5,8"})
+    _, found = load(model, delegate)
+    assert found.shares == (Share("libtest.so", 4, 2), Share("XNNPACK", found.nodes - 6, 3))
+    assert found.kernels == {"QUANTIZE": 2}
+    assert found.taken(delegate) == 4
+
+
+@pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int8"])
+def test_what_xnnpack_took_is_missing_in_the_plan(
+    form: str, library: Path, convert: Callable[..., object], tmp_path: Path
+) -> None:
+    """A second delegate is shown the runtime's own list of nodes that are still to be run."""
+    log = tmp_path / "plan"
+    loaded, found = load(convert("lite0", form).files[0].path, XNNPACK)  # type: ignore[attr-defined]
+    spy = runtime.load_delegate(choose(str(library), {"log": str(log)}))
+    loaded._interpreter.ModifyGraphWithDelegate(spy._get_native_delegate_pointer())  # type: ignore[attr-defined]
+    plan = [int(number) for number in log.read_text().splitlines()[-1].split()[1:]]
+    assert sum(found.kernels.values()) == sum(number < found.nodes for number in plan)
+    assert [share.partitions for share in found.shares] == [sum(number >= found.nodes for number in plan)]
+    assert found.shares[0].nodes > 40
+
+
+def test_without_delegates_the_kernels_run_everything(model: Path) -> None:
+    _, found = load(model, delegates.NONE)
+    assert found.shares == ()
+    assert sum(found.kernels.values()) == found.nodes
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("load", "the attempt to load it ended the process by SIGABRT: check that it is built for this system"),
+        ("prepare", "the attempt to prepare the model with it ended the process by SIGABRT: .* the model is compiled"),
+        ("run", "the attempt to run the model ended the process by SIGABRT: check the device's power supply"),
+    ],
+)
+def test_a_crash_is_an_error(stage: str, message: str, library: Path, model: Path) -> None:
+    with pytest.raises(DelegateError, match=message):
+        rehearse(model, 1, choose(str(library), {"crash": stage, "nodes": "1,2"}))
+
+
+def test_what_a_library_says_is_passed_on(library: Path, model: Path) -> None:
+    with pytest.raises(DelegateError, match=r"made no delegate of its options .* and says: no device here$"):
+        rehearse(model, 1, choose(str(library), {"refuse": "no device here"}))
+
+
+def test_an_edge_tpu_that_is_not_there(library: Path, model: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(library, tmp_path / "libedgetpu.so")
+    with pytest.raises(DelegateError, match=r"no Edge TPU answered: look for it with lsusb .* udev rules"):
+        rehearse(model, 1, choose(str(copy), {"refuse": ""}))
+
+
+def test_a_library_that_is_no_delegate(build: Build, model: Path) -> None:
+    with pytest.raises(DelegateError, match="it is no delegate for TFLite: it has no function tflite_plugin_create"):
+        rehearse(model, 1, choose(str(build("-DNOT_A_DELEGATE")), {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/nowhere/libtest.so", "delegate /nowhere/libtest.so: no such file"),
+        ("libnowhere.so", "the system's loader does not find it"),
+        ("edgetpu", "it is not installed: install Coral's libedgetpu1-std"),
+    ],
+)
+def test_a_library_that_is_not_there(name: str, message: str, model: Path) -> None:
+    with pytest.raises(DelegateError, match=message):
+        rehearse(model, 1, choose(name, {}))
+
+
+def test_a_library_of_another_machine(library: Path, model: Path, tmp_path: Path) -> None:
+    content = bytearray(library.read_bytes())
+    sparc = 43
+    content[E_MACHINE] = sparc.to_bytes(2, "little")
+    (tmp_path / "foreign.so").write_bytes(content)
+    with pytest.raises(DelegateError, match=r"it is made for machine 43 \(64 bits\), and this is "):
+        rehearse(model, 1, choose(str(tmp_path / "foreign.so"), {}))
+
+
+def test_a_file_that_is_no_library(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.so").write_text("hello")
+    with pytest.raises(DelegateError, match="it is no library of this system: its ELF header is missing"):
+        rehearse(model, 1, choose(str(tmp_path / "text.so"), {}))
+
+
+def test_a_model_that_the_runtime_refuses(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"hello")
+    with pytest.raises(DelegateError, match=r"cannot load .*broken.tflite"):
+        rehearse(tmp_path / "broken.tflite", 1, choose(str(library), {}))

@@ -1,0 +1,135 @@
+"""Device profiles, work on several devices, and the scripts that prepare boards."""
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lite_toolkit import architectures, data, delegates, devices, jobs, ssh
+from lite_toolkit.errors import DeviceError, JobError, LiteToolkitError
+
+FOLDER = data.folder("devices")
+SCRIPTS = sorted(FOLDER.glob("*.sh"))
+
+
+def test_every_profile_in_the_folder_loads() -> None:
+    boards = {"raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2-w", "coral-dev-board"}
+    assert boards | {"local", "linux", "coral-dev-board-mini", "coral-usb"} <= set(devices.names())
+
+
+@pytest.mark.parametrize("name", devices.names())
+def test_a_profile_names_only_what_there_is(name: str) -> None:
+    device = devices.load(name)
+    assert device.name == name
+    delegates.choose(device.delegate, device.delegate_options)
+    assert device.provisioning is None or FOLDER / device.provisioning in SCRIPTS
+    for figure in device.reference:
+        assert figure.variant in architectures.VARIANTS
+        assert figure.source.startswith("https://")
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
+    text = 'title = "Mine"\nhost = "pi@10.0.0.7:2222"\nssh_config = "config"\npython = "env/bin/python3"\nthreads = 2'
+    device = devices.load(write(tmp_path, text))
+    assert (device.name, device.title, device.threads) == ("mine", "Mine", 2)
+    target = ssh.Target("10.0.0.7", "pi", 2222, "env/bin/python3", tmp_path / "config")
+    assert device.run.func is ssh.run
+    assert device.run.args == (target,)
+
+
+def test_a_target_of_ssh_is_a_device() -> None:
+    device = devices.load("ssh://pi@10.0.0.7:2222")
+    assert (device.name, device.title) == ("pi@10.0.0.7:2222", "Any Linux board")
+
+
+def test_without_a_host_it_is_this_machine() -> None:
+    assert devices.load("local").run is jobs.run
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'title' is missing"),
+        ('title = "x"\nboard = 1', "unknown key 'board': choose from title, host, ssh_config, python, runtime"),
+        ("title = 1", "title 1: must be a line of text"),
+        ('title = " "', "title ' ': must be a line of text"),
+        ('title = "x"\nhost = "-oProxyCommand=id"', "'-oProxyCommand=id' is no ssh target"),
+        ('title = "x"\nruntime = "torch"', "runtime 'torch': must be one of ai-edge-litert, tflite-runtime"),
+        ('title = "x"\nthreads = 0', "threads 0: must be a whole number from 1 to 256"),
+        ('title = "x"\nthreads = true', "threads True: must be a whole number"),
+        ('title = "x"\ndelegate_options = {device = 1}', "must be a table of texts"),
+        ('title = "x"\nreference = 1', r"must be tables \[\[reference\]\]"),
+        ('title = "x"\nreference = [1]', "reference 1: must be a table of variant, latency_ms, source"),
+        ('title = "x"\n[[reference]]\nvariant = "es"', "reference: 'latency_ms' is missing"),
+        ("title x", "is not a TOML file"),
+    ],
+)
+def test_what_a_profile_may_not_say(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        devices.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["raspberry-pi-9", "../local", "missing.toml", "ssh://-x"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match=name):
+        devices.load(name)
+
+
+def test_devices_of_one_name_are_refused(tmp_path: Path) -> None:
+    mine = write(tmp_path, 'title = "x"')
+    assert [device.name for device in devices.load_all([mine, "local", "local"])] == ["mine", "local"]
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(DeviceError, match="2 devices are called 'mine'"):
+        devices.load_all([mine, write(other, 'title = "y"')])
+
+
+def test_several_devices_work_side_by_side() -> None:
+    meeting = threading.Barrier(3, timeout=10)  # none gets through alone
+
+    def work(device: devices.Profile, _: jobs.Run) -> str:
+        meeting.wait()
+        if device.name == "b":
+            raise JobError("out of order")
+        return device.title
+
+    boards = [devices.Profile(name, name.upper()) for name in "abc"]
+    first, error, last = devices.side_by_side(boards, work)
+    assert (first, str(error), last) == ("A", "out of order", "C")
+
+
+def test_an_answer_that_nobody_understands_is_an_error_of_that_board() -> None:
+    def work(_: devices.Profile, __: jobs.Run) -> Any:
+        return {"event": "result"}["runs_ns"]
+
+    (outcome,) = devices.side_by_side([devices.Profile("pi", "Pi", host="pi")], work)
+    assert isinstance(outcome, LiteToolkitError)
+    assert str(outcome) == "pi answered what this toolkit does not understand: KeyError('runs_ns')"
+    with pytest.raises(KeyError):  # here it is a fault of the toolkit
+        devices.side_by_side([devices.Profile("local", "Here")], work)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_the_scripts_are_sound(script: Path) -> None:
+    subprocess.run(["bash", "-n", script], check=True)
+    text = script.read_text()
+    assert "set -euo pipefail" in text
+    assert not any(word in text for word in ("curl", "wget", "eval"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip('needs shellcheck: pip install ".[dev]"')
+    done = subprocess.run([shellcheck, script], capture_output=True, text=True)
+    assert done.stdout == ""

@@ -1,0 +1,114 @@
+"""Jobs in a process of their own: what they report, and how they may end."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lite_toolkit import children, jobs, pipeline
+from lite_toolkit.errors import JobError
+from lite_toolkit.steps import Steps
+
+JOB = {
+    "job": "benchmark",
+    "threads": 1,
+    "delegate": "xnnpack",
+    "delegate_options": {},
+    "require_full_delegation": False,
+    "runs": 3,
+    "seconds": 0,
+    "max_seconds": 10,
+    "sustained_seconds": 0,
+}
+
+
+class Heard(Steps):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int) -> None:
+        self.heard.append((done, total))
+
+
+@pytest.fixture(scope="module")
+def model(convert: Callable[..., pipeline.Conversion]) -> Path:
+    return convert("lite0", "int8").files[0].path
+
+
+def test_a_job_reports_progress_and_one_result(model: Path) -> None:
+    steps = Heard()
+    result = jobs.result(jobs.run(JOB, {"model": model}), steps)
+    assert len(result["runs_ns"]) >= 3
+    assert steps.heard[0] == (0, 100)
+
+
+def test_standard_output_holds_events_alone(model: Path) -> None:
+    """XNNPACK announces itself on standard error, and whatever prints to standard output is led there too."""
+    job = json.dumps({**JOB, "files": {"model": str(model)}}) + "\n"
+    done = subprocess.run(children.command("lite_toolkit.runner"), input=job, capture_output=True, text=True)
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (done.returncode, set(events[:-1]), events[-1]) == (0, {"progress"}, "result")
+
+
+def test_an_error_is_an_event_with_an_exit_code(tmp_path: Path) -> None:
+    job = json.dumps({**JOB, "files": {"model": str(tmp_path / "none.tflite")}}) + "\n"
+    done = subprocess.run(children.command("lite_toolkit.runner"), input=job, capture_output=True, text=True)
+    message = f"{tmp_path}/none.tflite: no such file"
+    assert json.loads(done.stdout) == {"event": "error", "message": message, "exit_code": 1}
+    assert done.returncode == 1
+
+
+def test_an_error_of_the_job_is_raised_here(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"none\.tflite: no such file") as caught:
+        list(jobs.run(JOB, {"model": tmp_path / "none.tflite"}))
+    assert caught.value.exit_code == 1
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a program be the process of the job."""
+
+    def become(program: str) -> None:
+        monkeypatch.setattr(children, "command", lambda module: ["sh", "-c", program])
+
+    return become
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("kill -SEGV $$", "was killed by SIGSEGV without a result$"),
+        ("echo out of memory >&2; kill -KILL $$", "was killed by SIGKILL without a result: out of memory$"),
+        ("echo wrong >&2; exit 3", "ended with exit code 3 without a result: wrong$"),
+        ("exit 0", "ended with exit code 0 without a result$"),
+    ],
+)
+def test_a_process_that_ends_early_is_one_error(program: str, message: str, child: Callable[[str], None]) -> None:
+    child(program)
+    with pytest.raises(JobError, match=message):
+        jobs.result(jobs.run(JOB, {}), Steps())
+
+
+def test_the_process_does_not_outlive_an_interrupt(child: Callable[[str], None], tmp_path: Path) -> None:
+    class Interrupted(Steps):
+        def progress(self, done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+    child(f"echo $$ > {tmp_path}/pid; echo '{json.dumps({'event': 'progress', 'done': 0, 'total': 1})}'; exec sleep 60")
+    with pytest.raises(KeyboardInterrupt):
+        jobs.result(jobs.run(JOB, {}), Interrupted())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_modules_of_the_current_folder_are_not_imported(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "numpy", "lite_toolkit"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    assert jobs.result(jobs.run(JOB, {"model": model}), Steps())["event"] == "result"

@@ -1,0 +1,154 @@
+"""How latency is measured, and what makes a measurement doubtful."""
+
+import gc
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lite_toolkit import latency, latency_plot, pipeline, runtime, stability
+from lite_toolkit.benchmark import Measurement
+from lite_toolkit.distribution import Distribution
+
+MILLISECOND = 1_000_000
+
+
+def test_a_distribution_by_hand() -> None:
+    """numpy's linear percentiles of 1..5: the p-th lies at place 4 p / 100, counted from 0."""
+    found = Distribution.of([5 * MILLISECOND, 1 * MILLISECOND, 3 * MILLISECOND, 2 * MILLISECOND, 4 * MILLISECOND])
+    expected = {"runs": 5, "mean_ms": 3, "std_ms": 2**0.5, "min_ms": 1, "p50_ms": 3, "p90_ms": 4.6}
+    assert asdict(found) == pytest.approx(expected | {"p95_ms": 4.8, "p99_ms": 4.96, "max_ms": 5})
+    assert found.variation == pytest.approx(2**0.5 / 3)
+
+
+def test_one_run_is_a_distribution() -> None:
+    assert Distribution.of([MILLISECOND]).p99_ms == 1
+
+
+@pytest.mark.parametrize(("seconds", "least", "runs"), [(0, 1, 1), (0, 7, 7), (0.05, 1, 5)])
+def test_runs_reach_both_their_number_and_their_time(seconds: float, least: int, runs: int) -> None:
+    taken = latency.run_for(lambda: time.sleep(0.01), seconds, least)
+    assert runs - 2 <= len(taken) <= runs
+    assert min(taken) >= 10 * MILLISECOND
+
+
+def test_the_garbage_collector_rests_meanwhile() -> None:
+    during: list[bool] = []
+    latency.run_for(lambda: during.append(gc.isenabled()), 0)
+    assert (during, gc.isenabled()) == ([False], True)
+
+
+class Clock:
+    """A clock that only runs while a model does, each run taking the next of given times."""
+
+    def __init__(self, milliseconds: Callable[[int], float]) -> None:
+        self.now = self.runs = 0
+        self.milliseconds = milliseconds
+
+    def perf_counter_ns(self) -> int:
+        return self.now
+
+    def run(self) -> None:
+        self.now += int(self.milliseconds(self.runs) * MILLISECOND)
+        self.runs += 1
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "runs", "steady"),
+    [
+        (lambda run: 10, 30, True),  # three windows of ten runs
+        (lambda run: 50, 9, True),  # of three runs, as two do not fill a window
+        (lambda run: 20 if run < 5 else 10, 35, True),  # the first window is slow, and the next three are alike
+        (lambda run: 10 * 1.02**run, None, False),  # every run is 2% slower than the last
+    ],
+)
+def test_the_warm_up_ends_when_times_are_steady(
+    milliseconds: Callable[[int], float], runs: int | None, steady: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(milliseconds)
+    monkeypatch.setattr(latency, "time", clock)
+    taken, found = latency.warm_up(clock.run)
+    assert found == steady
+    assert sum(taken) >= (0 if steady else latency.WARM_UP_SECONDS * 1e9)
+    assert runs is None or len(taken) == runs
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
+def test_random_inputs_fill_the_range_of_their_type(io: str, convert: Callable[..., pipeline.Conversion]) -> None:
+    model = (convert("lite0", "float32") if io == "float32" else convert("lite0", "int8", io=io)).files[0].path
+    loaded = runtime.interpreter(model, 1)
+    latency.fill(loaded)
+    values = loaded.get_tensor(loaded.get_input_details()[0]["index"])
+    low, high = {"uint8": (0, 255), "int8": (-128, 127), "float32": (-1, 1)}[io]
+    assert (values.min(), values.max()) == pytest.approx((low, high), abs=0.01)
+    assert values.mean() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
+    again = runtime.interpreter(model, 1)
+    latency.fill(again)
+    assert np.array_equal(values, again.get_tensor(again.get_input_details()[0]["index"]))
+
+
+def measured(**changes: Any) -> Measurement:
+    """A measurement that leaves nothing to doubt, but for `changes`; those of the environment have its names."""
+    state = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": 0}
+    environment = {"governors": ["performance"], "processors": 4, "board": None}
+    result = {"steady": True, "runs_ns": [MILLISECOND] * 50, "others_busy": 0.0, "load_average": 0.1, "sustained": []}
+    result["threads_started"] = 3
+    environment |= {name: changes.pop(name) for name in list(changes) if name in environment}
+    threads = changes.pop("threads", 1)
+    return Measurement(
+        Path("m.tflite"), threads, result | {"before": state, "after": state, "environment": environment} | changes
+    )
+
+
+def seconds(*milliseconds: int, throttled: int | None = None) -> list[dict[str, Any]]:
+    return [{"runs_ns": [value * MILLISECOND] * 3, "throttled": throttled} for value in milliseconds]
+
+
+def test_nothing_to_doubt() -> None:
+    assert list(stability.doubts(measured())) == []
+    assert list(stability.doubts(measured(sustained=seconds(1, 1, 1)))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"steady": False}, "the warm-up ended before times were steady: close other programs"),
+        ({"runs_ns": [MILLISECOND, 2 * MILLISECOND] * 50}, "deviation is 33% of the mean, above 10%: .*--seconds 10"),
+        ({"runs_ns": [100] * 50 + [108] * 50}, "second half of the runs is 8% slower .*: look .* --sustained 5 --plot"),
+        ({"others_busy": 0.5}, "other programs, .* used 0.5 processors meanwhile, .*load average was 0.1 before"),
+        ({"governors": ["ondemand"]}, "governor is ondemand: sudo cpupower frequency-set -g performance"),
+        ({"threads": 8}, "8 threads share 4 processors: use fewer"),
+        ({"threads": 4, "threads_started": 0}, "no thread was started for 4: .* works with one"),
+        ({"after": {"throttled": 0x50005}}, "reports: the supply voltage is too low, throttled: use its own power"),
+        ({"sustained": seconds(1, 1, throttled=8)}, "reports: too hot"),
+        ({"sustained": seconds(10, 10, 10, 12)}, "at the end of the sustained runs it is 20% slower .*: cool"),
+    ],
+)
+def test_each_doubt_has_a_next_step(changes: dict[str, Any], doubt: str) -> None:
+    (found,) = stability.doubts(measured(**changes))
+    assert re.search(doubt, found)
+
+
+def test_the_drawing_shows_what_the_machine_tells() -> None:
+    told = [
+        {"runs_ns": [MILLISECOND] * 3, "seconds": place, "throttled": flags, "frequencies_khz": [1_500_000] * 4}
+        | {"temperatures_celsius": {"cpu": 60.0 + place, "gpu": 40.0}}
+        for place, flags in enumerate((0, 0x4, 0x40000))
+    ]
+    untold = [one | {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None} for one in told]
+    latencies, frequencies, temperatures = drawn(told)
+    assert [list(line.get_ydata()) for line in frequencies] == [[1500] * 3]
+    assert [list(line.get_ydata()) for line in temperatures] == [[60, 61, 62]]
+    assert list(latencies[1].get_xdata()) == [1]  # a higher bit tells of the past
+    (latencies,) = drawn(untold)
+    assert [list(line.get_ydata()) for line in latencies] == [[1] * 3, []]
+
+
+def drawn(seconds: list[dict[str, Any]]) -> list[list[Any]]:
+    figure = latency_plot.figure([measured(sustained=seconds, delegate="xnnpack", board="Pi")])
+    return [axes.get_lines() for axes in figure.axes]
