@@ -1,6 +1,6 @@
 """Float `.tflite` -> quantized `.tflite`: observe ranges, write the file, set the types of its ends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from lite_toolkit.graph import read_graph
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.quantization.boundary import set_types
+from lite_toolkit.quantization.headroom import widened
+from lite_toolkit.quantization.operators import LINEAR
 from lite_toolkit.quantization.precision import in_float
 from lite_toolkit.quantization.ranges import Range, observe
-from lite_toolkit.quantization.walk import choose_parameters
+from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters, write
 from lite_toolkit.recipes import InputOutput, Recipe
 
@@ -45,12 +47,27 @@ def quantize(
     if not recipe.calibrated:
         return write(float_model, recipe.format, recipe.granularity, {}, kept)
     input_range = _input_range(preprocessing, recipe)
-    if not recipe.walks:
+    if recipe.walks:
+        chosen = choose_parameters(float_model, images, input_range, recipe)
+        float_model = with_parameters(float_model, chosen)
+        ranges: Mapping[str, Range] = chosen.ranges
+    else:
         ranges = observe(float_model, images, input_range)
-        return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept), io, ranges)
-    chosen = choose_parameters(float_model, images, input_range, recipe)
-    corrected = with_parameters(float_model, chosen)
-    return set_types(write(corrected, recipe.format, recipe.granularity, chosen.ranges, kept), io, chosen.ranges)
+    if (recipe.format, recipe.granularity) == ("int8", "channel"):
+        float_model = _with_headroom(float_model, ranges, recipe)
+    return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept), io, ranges)
+
+
+def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], recipe: Recipe) -> bytes:
+    """The model with room in int32 for the biases of its int8 layers."""
+    graph = read_graph(float_model).subgraphs[0]
+    kept, wider = in_float(graph, recipe.in_float), Parameters()
+    for operator in graph.operators:
+        if operator.name in LINEAR and operator.index not in kept:
+            weights = widened(graph, operator, ranges[graph.tensors[operator.inputs[0]].name])
+            if weights is not None:
+                wider.weights[operator.index] = weights
+    return with_parameters(float_model, wider) if wider.weights else float_model
 
 
 def _names_in_float(float_model: bytes, recipe: Recipe) -> list[str]:
