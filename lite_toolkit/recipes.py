@@ -12,7 +12,7 @@ from lite_toolkit.errors import RecipeError
 Format = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Granularity = Literal["channel", "tensor"]
 Rounding = Literal["nearest", "gptq"]
-Correction = Literal["slope", "bias"]
+Correction = Literal["inputs", "slope", "bias"]
 Criterion = Literal["minmax", "percentile", "mse", "kl"]
 Activation = Literal["softmax", "none"]
 InputOutput = Literal["uint8", "int8", "int16", "float32"]
@@ -36,7 +36,8 @@ class Recipe:
         granularity: one weight scale for each output channel, or one for each tensor, as old delegates need.
         rounding: of weights, to the nearest step or by GPTQ.
         damping: of GPTQ, as a part of the mean diagonal of its Hessian.
-        corrections: of each channel towards the float network, "slope" by its scale and "bias" by its bias.
+        corrections: towards the float network; "inputs" fits weights to their quantized inputs, "slope" mends each
+            channel by its scale, and "bias" by its bias.
         ranges: the criterion for ranges of activations, see `quantization.ranges.search`.
         synthetic_ranges: the same on the built-in synthetic set, whose activations in late layers do not reach as far
             as those of photographs, so that nothing should be clipped.

@@ -24,6 +24,9 @@ Double = NDArray[np.float64]
 MEMORY_BYTES = 3 << 30
 ROWS = 20_000  # patches that a Hessian is estimated from
 DEPTHWISE_ROWS = 5_000  # a depthwise channel has at most 25 inputs
+FITTED_ROWS = 40_000  # patches that weights are fitted to
+ROWS_PER_INPUT = 200  # of fewer, the fit would learn the calibration images' own noise
+FIT_DAMPING = 0.01
 INT16_MARGIN = 2.0  # 16 bits have steps to spare: better those than a clipped score
 SLOPES = (0.8, 1.25)  # a regression slope beyond these is an accident of few images
 
@@ -108,7 +111,8 @@ class _Walk:
         """Round, correct the slope and then the bias of one convolution or dense layer."""
         source, recipe = self.live[operator.inputs[0]], self.recipe
         weights, bias = operators.weights(operator, self.graph), operators.bias(operator, self.graph)
-        rounded = _round(operator, weights, source.quantized, recipe)
+        fitted = _fitted(operator, weights, source) if "inputs" in recipe.corrections else weights
+        rounded = _round(operator, fitted, source.quantized, recipe)
         exact = operators.linear(operator, source.exact, weights)
         quantized = operators.linear(operator, source.quantized, rounded)
         if "slope" in recipe.corrections:
@@ -203,18 +207,41 @@ def _round(operator: Operator, weights: Array, x: Array, recipe: Recipe) -> Arra
 
 def _hessian(operator: Operator, weights: Array, x: Array) -> Double:
     """X^T X of sampled patches, in the order of `rounding.gptq`; of each channel alone for depthwise layers."""
-    if operator.name == "FULLY_CONNECTED":
-        rows = x.reshape(len(x), -1)
-    else:
-        depthwise = _is_depthwise(operator)
-        places = -(-(DEPTHWISE_ROWS if depthwise else ROWS) // len(x))
-        kernel = weights.shape[1], weights.shape[2]
-        patches = operators.sample_patches(operator, x, kernel, places, operator.index)
-        if depthwise:
-            channels = tf.transpose(patches, (2, 1, 0))
-            return np.asarray(tf.matmul(channels, channels, transpose_b=True) / len(patches), np.float64)
-        rows = patches.reshape(len(patches), -1)
+    if _is_depthwise(operator):
+        patches = _patches(operator, weights, x, DEPTHWISE_ROWS)
+        channels = tf.transpose(patches, (2, 1, 0))
+        return np.asarray(tf.matmul(channels, channels, transpose_b=True) / len(patches), np.float64)
+    rows = _inputs(operator, weights, x, ROWS)
     return np.asarray(rows.T @ rows / len(rows), np.float64)
+
+
+def _inputs(operator: Operator, weights: Array, x: Array, count: int) -> Array:
+    """About `count` of the vectors that a dense layer's or convolution's weights are multiplied by, one a row."""
+    if operator.name == "FULLY_CONNECTED":
+        return x.reshape(len(x), -1)
+    patches = _patches(operator, weights, x, count)
+    return patches.reshape(len(patches), -1)
+
+
+def _patches(operator: Operator, weights: Array, x: Array, count: int) -> Array:
+    kernel = weights.shape[1], weights.shape[2]
+    return operators.sample_patches(operator, x, kernel, -(-count // len(x)), operator.index)
+
+
+def _fitted(operator: Operator, weights: Array, source: _Activation) -> Array:
+    """Weights that make of the quantized inputs what the layer's own make of the exact ones, by least squares.
+
+    They take less from directions in which rounding has left more noise than signal. Layers of many inputs keep their
+    own weights, and so do depthwise ones.
+    """
+    quantized = None if _is_depthwise(operator) else _inputs(operator, weights, source.quantized, FITTED_ROWS)
+    if quantized is None or len(quantized) < ROWS_PER_INPUT * quantized.shape[1]:
+        return weights
+    errors = _inputs(operator, weights, source.exact, FITTED_ROWS) - quantized
+    power = np.asarray(quantized.T @ quantized, np.float64)
+    power += FIT_DAMPING * np.eye(len(power)) * max(np.trace(power) / len(power), 1e-12)
+    change = np.linalg.solve(power, (quantized.T @ errors) @ weights.reshape(len(weights), -1).T)
+    return weights + change.T.reshape(weights.shape).astype(np.float32)
 
 
 def _slopes(exact: Array, quantized: Array) -> Array:
