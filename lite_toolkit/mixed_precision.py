@@ -20,9 +20,10 @@ class Trade:
     """What was given for the bound.
 
     Attributes:
-        bound_points: percentage points of agreement with the float model that may be lost.
+        bound_points: percentage points that may be lost.
         drop_before_points: what it lost with every layer quantized.
         drop_points: what it loses now.
+        measure: what is lost, "top-1", or "agreement" with the float model.
         layers: those that stay in float, in the order of execution.
         work_percent: their part of the network's multiply-adds; an operator without any counts its output's values.
         models_tried: quantized models that were made and measured on the way.
@@ -31,6 +32,7 @@ class Trade:
     bound_points: float
     drop_before_points: float
     drop_points: float
+    measure: str
     layers: tuple[str, ...]
     work_percent: float
     models_tried: int

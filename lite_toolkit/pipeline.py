@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import architectures, manifest, mixed_precision, outputs, validation
-from lite_toolkit.errors import GateError, LiteToolkitError
+from lite_toolkit import architectures, ground_truth, manifest, mixed_precision, outputs, validation
+from lite_toolkit.errors import GateError, ImageError, LiteToolkitError
 from lite_toolkit.graph import read_graph
+from lite_toolkit.ground_truth import Numbering, read_class_index
 from lite_toolkit.mixed_precision import Layers, Trade
 from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe
@@ -91,11 +92,32 @@ class _Job:
         from lite_toolkit.quantization import quantize
 
         dataset = self.dataset if recipe.calibrated else None
-        images = self.steps.track(dataset.calibration, len(dataset.calibration)) if dataset else ()
         types = IO_TYPES.get(recipe.format, ("float32",))
         recipe = recipe.on_synthetic if dataset and dataset.synthetic else recipe
         io = self.request.io or types[0]
-        return quantize(self.float_model, recipe, self.origin.preprocessing, images, io)
+        images = dataset.calibration if dataset else ()
+        return quantize(self.float_model, recipe, self.origin.preprocessing, images, io, self.steps)
+
+    def drop(self, model: bytes) -> float:
+        """Percentage points that a model loses on the held-out images: of top-1, or else of agreement."""
+        ours, theirs = self.reference.argmax(axis=1), self._scores(model).argmax(axis=1)
+        truth = ours if self.truth is None else self.truth
+        return 100 * float((ours == truth).mean() - (theirs == truth).mean())
+
+    @cached_property
+    def truth(self) -> NDArray[np.int32] | None:
+        """The classes of the held-out images; None where their folder does not tell, and nobody said that it does."""
+        folder, index = self.request.calibration_data, self.request.class_index
+        names = self.dataset.names(self.dataset.held_out) if self.dataset else []
+        if folder is None or not folder.is_dir():
+            return None
+        numbering = Numbering(self.reference.shape[1], read_class_index(index) if index else None, self.request.labels)
+        try:
+            return ground_truth.read(folder, [str(name) for name in names], numbering).classes
+        except ImageError:
+            if index is None:
+                return None
+            raise
 
     def compare(self, model: bytes) -> validation.Comparison:
         """A model's scores with the float model's, on the held-out images."""
@@ -250,7 +272,7 @@ def _make(job: _Job, recipe: Recipe) -> _Made:
         made = _Made(recipe, job.quantize(recipe))
     if job.request.max_drop is None or not recipe.calibrated:
         return made
-    drop = 100 - job.compare(made.content).agreement_percent
+    drop = job.drop(made.content)
     return made if drop <= job.request.max_drop else _with_layers_in_float(job, made, drop, job.request.max_drop)
 
 
@@ -265,17 +287,18 @@ def _with_layers_in_float(job: _Job, made: _Made, drop: float, bound: float) -> 
         patterns = (*made.recipe.in_float, *(re.escape(name) for name in work if name in layers))
         recipe = dataclasses.replace(made.recipe, in_float=patterns)
         content = job.quantize(recipe)
-        tried[layers] = 100 - job.compare(content).agreement_percent, _Made(recipe, content)
+        tried[layers] = job.drop(content), _Made(recipe, content)
         return tried[layers][0]
 
     work = mixed_precision.work_of(read_graph(job.float_model).subgraphs[0])
     with job.steps.step("mixed precision"):
-        found = disturbances(job.float_model, job.dataset.calibration, made.recipe, job.steps.track)
+        found = disturbances(job.float_model, job.dataset.calibration, made.recipe, job.steps)
         chosen = mixed_precision.fewest([one.layers for one in found], work, drop_of, bound)
     trade = Trade(
         bound_points=bound,
         drop_before_points=drop,
         drop_points=tried[chosen][0],
+        measure="agreement" if job.truth is None else "top-1",
         layers=tuple(name for name in work if name in chosen),
         work_percent=100 * sum(work[name] for name in chosen),
         models_tried=len(tried),

@@ -88,12 +88,12 @@ class RepresentativeDataset:
             "description": self.description,
             "calibration_images": len(self.calibration),
             "held_out_images": len(self.held_out),
-            "held_out": self._names(self.held_out),
+            "held_out": self.names(self.held_out),
             "skipped": list(self.skipped),
             "sha256": self.digests,
         }
 
-    def _names(self, images: PreparedImages) -> list[str] | list[int]:
+    def names(self, images: PreparedImages) -> list[str] | list[int]:
         """The files' names, or places in an array or in the synthetic set."""
         names = list(self.digests)
         one_each = len(names) == len(self.calibration) + len(self.held_out)

@@ -27,8 +27,9 @@ class Request:
         calibration_data: folder of images, `.npy` or `.npz`; None is the synthetic set.
         output: the file for a single recipe when it ends in `.tflite`, otherwise the folder; None is the current one.
         keep_float: write the float32 model too.
-        max_drop: percentage points of agreement with the float model that a calibrated format may lose on held-out
-            images; where it loses more, layers stay in float.
+        max_drop: percentage points that a calibrated format may lose on held-out images: of top-1 where their classes
+            are known, otherwise of agreement with the float model. Where it loses more, layers stay in float.
+        class_index: tells the classes of the calibration images, as `evaluate` takes it.
         min_agreement: percent of held-out images with the same top-1, below which nothing is written.
         force: replace files that exist.
     """
@@ -48,6 +49,7 @@ class Request:
     output: Path | None = None
     keep_float: bool = False
     max_drop: float | None = None
+    class_index: Path | None = None
     min_agreement: float | None = None
     force: bool = False
 

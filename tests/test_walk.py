@@ -13,7 +13,7 @@ from lite_toolkit.runtime import Model
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
 from lite_toolkit.quantization import operators, quantize
-from lite_toolkit.quantization.ranges import search, steps
+from lite_toolkit.quantization.ranges import search, search_scores, steps
 from lite_toolkit.quantization.walk import choose_parameters
 from lite_toolkit.quantization.writer import with_parameters
 
@@ -79,7 +79,7 @@ def test_a_perfect_layer_is_left_as_it_is(convert: Convert) -> None:
     float_model = convert("lite0", "float32").files[0].path.read_bytes()
     nearest = recipes.Recipe("nearest", "int16x8", rounding="nearest", corrections=("bias",))
     on_grid = with_parameters(float_model, choose_parameters(float_model, images(4), LIMITS, nearest))
-    both = recipes.Recipe("both", "int16x8", rounding="nearest", corrections=("slope", "bias"))
+    both = recipes.Recipe("both", "int16x8", rounding="nearest", corrections=("inputs", "slope", "bias"))
     graph = read_graph(on_grid).subgraphs[0]
     chosen = choose_parameters(on_grid, images(4), LIMITS, both)
     for index, weights in chosen.weights.items():
@@ -121,6 +121,21 @@ def test_criteria_clip_heavy_tails_and_minmax_does_not() -> None:
     for criterion in ("mse", "percentile", "kl"):
         clipped_low, clipped_high = search(values, criterion)  # type: ignore[arg-type]
         assert low < clipped_low < 0 < clipped_high < high
+
+
+def test_the_range_of_scores_serves_their_differences() -> None:
+    """Against every range with both ends on a grid, by the error that is left without each image's mean error."""
+    generator = np.random.default_rng(0)
+    scores = (generator.normal(size=(20, 200)) + generator.exponential(2, (20, 200)) ** 1.5).astype(np.float32)
+
+    def error(low: float, high: float) -> float:
+        scale, zero_point = steps((low, high))
+        rounded = (np.clip(np.rint(scores / scale) + zero_point, -128, 127) - zero_point) * scale
+        return float(np.square(rounded - scores - (rounded - scores).mean(1, keepdims=True)).mean())
+
+    ends = np.linspace(0.3, 1, 15)
+    best = min(error(scores.min() * low, scores.max() * high) for low in ends for high in ends)
+    assert error(*search_scores(scores)) <= 1.02 * best
 
 
 @pytest.mark.parametrize("limits", [(0.0, 6.0), (-3.0, 1.0), (0.0, 0.0), (2.0, 5.0), (-5.0, -2.0)])

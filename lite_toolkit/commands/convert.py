@@ -80,9 +80,10 @@ def _formats(command: F) -> F:
     "--max-drop",
     metavar="POINTS",
     type=click.FloatRange(0, 100),
-    help="Keep layers in float where more than so many points of agreement with float32 are lost; exit code 3 where "
-    "that takes too many.",
+    help="Keep layers in float where more than so many points of top-1 are lost, or of agreement with float32 where "
+    "classes are unknown; exit code 3 where that takes too many.",
 )
+@click.option("--class-index", type=FILE, help="Classes of the calibration images, as for `evaluate`, for --max-drop.")
 @click.option(
     "--min-agreement",
     metavar="PERCENT",

@@ -16,6 +16,7 @@ from lite_toolkit.quantization.ranges import Range, observe
 from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters, write
 from lite_toolkit.recipes import InputOutput, Recipe
+from lite_toolkit.steps import Steps
 
 __all__ = ["quantize"]
 
@@ -26,6 +27,7 @@ def quantize(
     preprocessing: PreprocessingSpec,
     images: Iterable[NDArray[np.float32]] = (),
     io: InputOutput = "float32",
+    steps: Steps | None = None,
 ) -> bytes:
     """Quantize a float32 `.tflite` of one image input by a recipe.
 
@@ -35,6 +37,7 @@ def quantize(
         preprocessing: what the model's input is; it fixes the scale and zero point of a quantized input.
         images: normalised float32 (height, width, 3), for the formats that are calibrated.
         io: dtype of input and output; formats that are not calibrated keep float32.
+        steps: shows progress.
 
     Returns:
         The content of the quantized file; equal arguments give equal bytes.
@@ -48,7 +51,7 @@ def quantize(
         return write(float_model, recipe.format, recipe.granularity, {}, kept)
     input_range = _input_range(preprocessing, recipe)
     if recipe.walks:
-        chosen = choose_parameters(float_model, images, input_range, recipe)
+        chosen = choose_parameters(float_model, images, input_range, recipe, steps)
         float_model = with_parameters(float_model, chosen)
         ranges: Mapping[str, Range] = chosen.ranges
     else:

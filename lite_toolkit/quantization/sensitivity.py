@@ -1,6 +1,6 @@
 """What each part of a network does to its scores when it alone is quantized."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,9 +13,9 @@ from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.ranges import search
 from lite_toolkit.quantization.walk import quantize
 from lite_toolkit.recipes import Recipe
+from lite_toolkit.steps import Steps
 
 Array = NDArray[np.float32]
-Track = Callable[[Sequence[Operator], int], Iterable[Operator]]
 
 IMAGES = 8  # a ruined layer shows on one; these are enough to tell the others apart
 
@@ -33,29 +33,29 @@ class Disturbance:
     power: float
 
 
-def disturbances(float_model: bytes, images: Iterable[Array], recipe: Recipe, track: Track) -> list[Disturbance]:
+def disturbances(float_model: bytes, images: Iterable[Array], recipe: Recipe, steps: Steps) -> list[Disturbance]:
     """Quantize the weights, and then the output, of one operator after the other, with all others in float.
 
     Args:
         float_model: the content of a float32 `.tflite` of operators that the walk knows.
         images: normalised float32 (height, width, 3); the first `IMAGES` are used.
         recipe: the granularity of weights and the criterion of ranges.
-        track: shows progress over the operators.
+        steps: shows progress over the operators.
 
     Returns:
         The greatest first. Rounded weights vanish where their layer is in float; a rounded output, where its readers
         are too, since what an integer operator reads is rounded.
     """
     graph = read_graph(float_model).subgraphs[0]
-    steps = [operator for operator in graph.operators if operator.name != "SOFTMAX"]  # it would hide great errors
-    scores = steps[-1].outputs[0]
+    computing = [operator for operator in graph.operators if operator.name != "SOFTMAX"]  # it would hide great errors
+    scores = computing[-1].outputs[0]
     live = {graph.inputs[0]: np.stack(list(islice(images, IMAGES)))}
-    truth = _finish(graph, steps, live, scores)
+    truth = _finish(graph, computing, live, scores)
     found = []
-    for position, operator in enumerate(track(steps, len(steps))):
+    for position, operator in enumerate(steps.track(computing, len(computing))):
         exact = _output(graph, operator, live)
         for layers, disturbed in _disturbed(graph, operator, live, exact, recipe):
-            changed = _finish(graph, steps[position + 1 :], _step(graph, operator, live, disturbed), scores)
+            changed = _finish(graph, computing[position + 1 :], _step(graph, operator, live, disturbed), scores)
             power = float(np.square(changed - truth, dtype=np.float64).mean())
             found.append(Disturbance(layers, power if np.isfinite(power) else np.inf))
         live = _step(graph, operator, live, exact)
@@ -78,9 +78,9 @@ def _disturbed(
         yield frozenset({own, *readers}), quantize(exact, search(exact, recipe.ranges))
 
 
-def _finish(graph: Subgraph, steps: Sequence[Operator], live: dict[int, Array], scores: int) -> Array:
-    """The value of the tensor `scores` after `steps`."""
-    for operator in steps:
+def _finish(graph: Subgraph, computing: Sequence[Operator], live: dict[int, Array], scores: int) -> Array:
+    """The value of the tensor `scores` after `computing`."""
+    for operator in computing:
         live = _step(graph, operator, live, _output(graph, operator, live))
     return live[scores]
 

@@ -17,6 +17,7 @@ from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.precision import in_float, is_rounded
 from lite_toolkit.quantization.ranges import Range, sample, search, search_scores, steps
 from lite_toolkit.recipes import Recipe
+from lite_toolkit.steps import Steps
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -48,7 +49,9 @@ class _Activation:
     quantized: Array
 
 
-def choose_parameters(float_model: bytes, images: Iterable[Array], input_range: Range, recipe: Recipe) -> Parameters:
+def choose_parameters(
+    float_model: bytes, images: Iterable[Array], input_range: Range, recipe: Recipe, progress: Steps | None = None
+) -> Parameters:
     """Choose the parameters of every layer of a float `.tflite`.
 
     Args:
@@ -56,6 +59,7 @@ def choose_parameters(float_model: bytes, images: Iterable[Array], input_range: 
         images: normalised float32 (height, width, 3); of more than fit `MEMORY_BYTES`, an even choice is used.
         input_range: of the quantized input.
         recipe: rounding, corrections, the criterion of ranges, and the layers that stay in float.
+        progress: shown over the operators.
 
     Raises:
         ModelError: an operator that `operators` does not know.
@@ -63,7 +67,7 @@ def choose_parameters(float_model: bytes, images: Iterable[Array], input_range: 
     """
     graph = read_graph(float_model).subgraphs[0]
     exact = _thinned(np.stack(list(images)), _bytes_per_image(graph))
-    return _Walk(graph, recipe).run(exact, input_range)
+    return _Walk(graph, recipe).run(exact, input_range, progress or Steps())
 
 
 def quantize(values: Array, limits: Range) -> Array:
@@ -87,11 +91,11 @@ class _Walk:
         self.chosen = Parameters()
         self.live: dict[int, _Activation] = {}
 
-    def run(self, images: Array, input_range: Range) -> Parameters:
+    def run(self, images: Array, input_range: Range, progress: Steps) -> Parameters:
         """Visit every operator; float32 images (n, height, width, 3)."""
         self.keep(self.graph.inputs[0], images, images, input_range)
         last_use = self.graph.last_uses
-        for operator in self.graph.operators:
+        for operator in progress.track(self.graph.operators, len(self.graph.operators)):
             rounds = operator.name in operators.LINEAR and operator.index not in self.kept
             exact, quantized = self.linear_layer(operator) if rounds else self.float_operator(operator)
             output = operator.outputs[0]

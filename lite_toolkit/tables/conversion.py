@@ -57,5 +57,5 @@ def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]
 
 
 def _trade(trade: Trade) -> str:
-    gain = f"{trade.drop_before_points:.1f} points lost without, {trade.drop_points:.1f} with"
+    gain = f"{trade.drop_before_points:.1f} points of {trade.measure} lost without, {trade.drop_points:.1f} with"
     return f"{', '.join(trade.layers)}: {trade.work_percent:.1f}% of the work; {gain}"
