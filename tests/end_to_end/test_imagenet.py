@@ -106,7 +106,7 @@ def test_evaluate_counts_what_numpy_counts(
     report = run("evaluate", model, "--data", folder, "--class-index", index, "--reference", base)
     scores = validation.scores(model, images)
     for told, values in ((report["top"], scores), (report["reference"]["top"], reference)):
-        assert told[0]["accuracy_percent"] == top1(values, truth)
+        assert told[0]["correct_images"] == (values.argmax(axis=1) == truth).sum()
         best = np.argsort(-values, axis=1, kind="stable")[:, :5]
         assert told[1]["correct_images"] == (best == truth[:, np.newaxis]).any(axis=1).sum()
     assert report["pairing"]["same_images"] == (scores.argmax(axis=1) == reference.argmax(axis=1)).sum()
