@@ -5,7 +5,18 @@ from typing import Any
 import click
 
 from lite_toolkit import __version__, interrupts
-from lite_toolkit.commands import benchmark, classify, convert, devices, edgetpu, evaluate, inspect, networks, validate
+from lite_toolkit.commands import (
+    benchmark,
+    classify,
+    compare,
+    convert,
+    devices,
+    edgetpu,
+    evaluate,
+    inspect,
+    networks,
+    validate,
+)
 from lite_toolkit.errors import LiteToolkitError, OutputError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -52,6 +63,7 @@ def main() -> None:
 
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
-    *(validate.validate, evaluate.evaluate, benchmark.benchmark, devices.devices, devices.doctor, edgetpu.edgetpu),
+    *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare),
+    *(devices.devices, devices.doctor, edgetpu.edgetpu),
 ):
     main.add_command(command)

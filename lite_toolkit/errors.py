@@ -12,6 +12,7 @@ LiteToolkitError              exit code 1
 ├── MissingExtraError         an optional dependency that is not installed
 ├── DeviceError               a device profile that is not valid, or a target that cannot be one
 ├── JobError                  a job that failed in a process of its own, here or on a board
+├── ReportError               a saved report that cannot be read, or not be compared
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
 Each message is one line that names the offending value and what is allowed instead.
@@ -76,6 +77,10 @@ class JobError(LiteToolkitError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class ReportError(LiteToolkitError):
+    """A saved report that is damaged or another document, or two that cannot be compared."""
 
 
 class GateError(LiteToolkitError):

@@ -175,6 +175,8 @@ class TestReports:
                 "--output",
                 tmp_path / "o",
             ]
+        if name == "compare":
+            return 2 * [request.getfixturevalue("int8").with_suffix(".json")]
         if name == "evaluate":
             return [request.getfixturevalue("int8"), "--data", request.getfixturevalue("labelled")]
         images = [request.getfixturevalue("photographs")] if name == "classify" else []

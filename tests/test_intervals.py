@@ -5,7 +5,7 @@ from math import comb
 
 import pytest
 
-from lite_toolkit.intervals import mcnemar, paired_difference, wilson
+from lite_toolkit.intervals import difference, mcnemar, paired_difference, wilson
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,24 @@ def test_wilson_ends_exactly_at_0_and_1(total: int) -> None:
 def test_nothing_tells_nothing() -> None:
     assert wilson(0, 0) == (0, 1)
     assert paired_difference(0, 0, 0, 0) == (-1, 1)
+    assert difference(0, 0, 1, 2) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "interval"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), 873-890, table II, method 10.
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((0, 10, 0, 20), (-0.1611, 0.2775)),
+        ((10, 10, 0, 10), (0.6075, 1.0000)),
+    ],
+)
+def test_difference(counts: tuple[int, int, int, int], interval: tuple[float, float]) -> None:
+    assert difference(*counts) == pytest.approx(interval, abs=5e-5)
+    mirrored = difference(*counts[2:], *counts[:2])
+    assert mirrored == pytest.approx((-interval[1], -interval[0]), abs=5e-5)
 
 
 @pytest.mark.parametrize(
