@@ -133,14 +133,14 @@ def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path 
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """Image -> class of a CSV file of two columns; a first line that begins with "file" is their heading.
+    """Image -> class of a CSV file of two columns; a first line that begins with "file" or "image" is their heading.
 
     Raises:
         ImageError: the file cannot be read, has a line without these two, or names an image twice.
     """
     rows: dict[str, str] = {}
     for number, row in enumerate(_cells(path, _lines(path)), start=1):
-        if not row or (number == 1 and row[0].strip().lower() == "file"):
+        if not row or (number == 1 and row[0].strip().lower() in ("file", "image")):
             continue
         if len(row) != 2 or not all(cell.strip() for cell in row):
             raise ImageError(

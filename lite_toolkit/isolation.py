@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from ai_edge_litert.tools import flatbuffer_utils
 
 
@@ -86,4 +87,7 @@ def _unpack(model: bytes) -> Any:
     """The model as objects, without its signatures, which would name inputs and outputs that are no more."""
     unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     unpacked.signatureDefs = []
+    for buffer in unpacked.buffers:
+        if buffer.data is not None:  # a list is written byte by byte, which takes minutes
+            buffer.data = np.asarray(buffer.data, np.uint8)
     return unpacked

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit import architectures, ground_truth, manifest, mixed_precision, outputs, validation
-from lite_toolkit.errors import GateError, ImageError, LiteToolkitError
+from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.graph import read_graph
-from lite_toolkit.ground_truth import Numbering, read_class_index
 from lite_toolkit.mixed_precision import Layers, Trade
 from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe
@@ -37,7 +36,7 @@ class Converted:
         path, size_bytes: of the model.
         manifest: what stands beside it.
         assessment: what its format cost, unless nothing was held out.
-        trade: the layers that stay in float for a bound, where there is need.
+        trade: the layers that stay in float for a bound, where one was asked for.
     """
 
     path: Path
@@ -106,18 +105,13 @@ class _Job:
 
     @cached_property
     def truth(self) -> NDArray[np.int32] | None:
-        """The classes of the held-out images; None where their folder does not tell, and nobody said that it does."""
+        """The classes of the held-out images; None where nobody told: a folder's name may be a number by chance."""
         folder, index = self.request.calibration_data, self.request.class_index
-        names = self.dataset.names(self.dataset.held_out) if self.dataset else []
-        if folder is None or not folder.is_dir():
+        if self.dataset is None or folder is None or not (index or (folder / ground_truth.TABLE).is_file()):
             return None
-        numbering = Numbering(self.reference.shape[1], read_class_index(index) if index else None, self.request.labels)
-        try:
-            return ground_truth.read(folder, [str(name) for name in names], numbering).classes
-        except ImageError:
-            if index is None:
-                return None
-            raise
+        names = [str(name) for name in self.dataset.names(self.dataset.held_out)]
+        numbering = ground_truth.Numbering(self.reference.shape[1], index, self.request.labels)
+        return ground_truth.read(folder, names, numbering).classes
 
     def compare(self, model: bytes) -> validation.Comparison:
         """A model's scores with the float model's, on the held-out images."""
@@ -250,6 +244,8 @@ def _check_labels(labels: Sequence[str] | None, classes: int) -> None:
 def _representative(request: Request, origin: _Origin, steps: Steps) -> RepresentativeDataset | None:
     calibrated = tuple(recipe for recipe in request.recipes if recipe.calibrated)
     if not calibrated and request.calibration_data is None:
+        if request.min_agreement is not None:
+            raise LiteToolkitError("a least agreement is measured on images: pass --calibration-data DIR")
         return None
     recipe = (calibrated or request.recipes)[0]
     if request.calibration_data is None:
@@ -273,10 +269,20 @@ def _make(job: _Job, recipe: Recipe) -> _Made:
     if job.request.max_drop is None or not recipe.calibrated:
         return made
     drop = job.drop(made.content)
-    return made if drop <= job.request.max_drop else _with_layers_in_float(job, made, drop, job.request.max_drop)
+    trade = Trade(
+        bound_points=job.request.max_drop,
+        drop_before_points=drop,
+        drop_points=drop,
+        measure="agreement" if job.truth is None else "top-1",
+        layers=(),
+        work_percent=0.0,
+        models_tried=0,
+    )
+    made = dataclasses.replace(made, trade=trade)
+    return made if drop <= job.request.max_drop else _with_layers_in_float(job, made, trade)
 
 
-def _with_layers_in_float(job: _Job, made: _Made, drop: float, bound: float) -> _Made:
+def _with_layers_in_float(job: _Job, made: _Made, trade: Trade) -> _Made:
     """The model with the fewest, cheapest layers in float that hold the bound."""
     from lite_toolkit.quantization.sensitivity import disturbances
 
@@ -293,17 +299,16 @@ def _with_layers_in_float(job: _Job, made: _Made, drop: float, bound: float) -> 
     work = mixed_precision.work_of(read_graph(job.float_model).subgraphs[0])
     with job.steps.step("mixed precision"):
         found = disturbances(job.float_model, job.dataset.calibration, made.recipe, job.steps)
-        chosen = mixed_precision.fewest([one.layers for one in found], work, drop_of, bound)
-    trade = Trade(
-        bound_points=bound,
-        drop_before_points=drop,
-        drop_points=tried[chosen][0],
-        measure="agreement" if job.truth is None else "top-1",
+        chosen = mixed_precision.fewest([one.layers for one in found], work, drop_of, trade.bound_points)
+    drop, mended = tried[chosen]
+    trade = dataclasses.replace(
+        trade,
+        drop_points=drop,
         layers=tuple(name for name in work if name in chosen),
         work_percent=100 * sum(work[name] for name in chosen),
         models_tried=len(tried),
     )
-    return dataclasses.replace(tried[chosen][1], trade=trade)
+    return dataclasses.replace(mended, trade=trade)
 
 
 def _assessed(job: _Job, made: _Made) -> _Made:

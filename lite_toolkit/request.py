@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lite_toolkit import manifest, recipes
 from lite_toolkit.errors import RecipeError
+from lite_toolkit.ground_truth import ClassIndex
 from lite_toolkit.preprocessing import Sized
 from lite_toolkit.recipes import Activation, InputOutput, Recipe
 
@@ -29,7 +30,7 @@ class Request:
         keep_float: write the float32 model too.
         max_drop: percentage points that a calibrated format may lose on held-out images: of top-1 where their classes
             are known, otherwise of agreement with the float model. Where it loses more, layers stay in float.
-        class_index: tells the classes of the calibration images, as `evaluate` takes it.
+        class_index: of the calibration images, whose names or folders tell their classes then.
         min_agreement: percent of held-out images with the same top-1, below which nothing is written.
         force: replace files that exist.
     """
@@ -49,7 +50,7 @@ class Request:
     output: Path | None = None
     keep_float: bool = False
     max_drop: float | None = None
-    class_index: Path | None = None
+    class_index: ClassIndex | None = None
     min_agreement: float | None = None
     force: bool = False
 

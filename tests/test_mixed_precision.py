@@ -1,13 +1,15 @@
 """Layers in float by need: which are found, how few are kept, and what happens where that is not enough."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from lite_toolkit import pipeline, recipes
+from lite_toolkit import cli, pipeline, recipes
 from lite_toolkit.errors import GateError, LiteToolkitError, RecipeError
 from lite_toolkit.graph import Operator, Subgraph, read_graph
 from lite_toolkit.layers import layer_name
@@ -157,8 +159,34 @@ class TestConvert:
     def test_nothing_changes_where_the_bound_holds(self, tmp_path: Path, photographs: Path) -> None:
         plain = pipeline.convert(self.request(tmp_path / "plain", photographs))
         bounded = pipeline.convert(self.request(tmp_path / "bounded", photographs, max_drop=100.0))
-        assert bounded.files[0].trade is None
+        trade = bounded.files[0].trade
+        assert trade is not None
+        assert (trade.layers, trade.measure, trade.models_tried) == ((), "agreement", 0)
         assert bounded.files[0].path.read_bytes() == plain.files[0].path.read_bytes()
+
+    def test_classes_that_are_known_count_instead_of_agreement(self, tmp_path: Path, photographs: Path) -> None:
+        folder = tmp_path / "labelled"
+        shutil.copytree(photographs, folder)
+        rows = [f"{path.name},{number % 2}" for number, path in enumerate(sorted(folder.iterdir()))]
+        (folder / "labels.csv").write_text("\n".join(["image,class", *rows]))
+        trade = pipeline.convert(self.request(tmp_path / "o", folder, max_drop=100.0)).files[0].trade
+        assert trade is not None
+        assert trade.measure == "top-1"
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            "--int8 --max-drop nan",
+            "--int8 --min-agreement nan",
+            "--int8 --max-drop -1",
+            "--float16 --max-drop 1",
+            "--int8 --class-index classes.tsv",
+            "--int8 --max-drop 1 --class-index classes.tsv",
+        ],
+    )
+    def test_bounds_that_mean_nothing_are_wrong_usage(self, options: str) -> None:
+        result = CliRunner().invoke(cli.main, ["convert", "--variant", "lite0", *options.split()])
+        assert result.exit_code == 2, result.output
 
     @pytest.mark.parametrize("gate", [{"max_drop": -1.0}, {"min_agreement": 101.0}])
     def test_a_missed_gate_writes_nothing(

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, delegation, on_devices, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, delegation, on_devices, reporting, sized
 from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
     "--threads", metavar="N[,N...]", default="1", show_default=True, callback=_threads, help="Measured in turn."
 )
 @click.option("--runs", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Inferences, at least.")
-@click.option("--seconds", type=click.FloatRange(0, 3600), default=1.0, show_default=True, help="Their time, at least.")
-@click.option(
-    "--max-seconds", type=click.FloatRange(0.1, 86400), default=150.0, show_default=True, help="Their time, at most."
-)
+@click.option("--seconds", type=Number(0, 3600), default=1.0, show_default=True, help="Their time, at least.")
+@click.option("--max-seconds", type=Number(0.1, 86400), default=150.0, show_default=True, help="Their time, at most.")
 @delegation
 @click.option("--require-full-delegation", is_flag=True, help="Fail where the delegate does not take every node.")
 @click.option(
@@ -51,7 +49,7 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.option(
     "--sustained",
     metavar="MINUTES",
-    type=click.FloatRange(0, 1440, min_open=True),
+    type=Number(0, 1440, min_open=True),
     help="Run on for so long, with frequency, temperature and throttling every second.",
 )
 @click.option("--plot", type=FILE, help="Draw the latencies: FILE.svg or FILE.png.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lite_toolkit.commands.options import FILE, Delivery, reporting
+from lite_toolkit.commands.options import FILE, Delivery, Number, reporting
 from lite_toolkit.errors import GateError
 from lite_toolkit.report import document
 
@@ -39,7 +39,7 @@ def _percent(_context: click.Context, _option: click.Parameter, value: str | Non
 @click.option(
     "--max-drop",
     metavar="POINTS",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit code 3 where top-1 of B, or agreement with float32, is lower by more.",
 )
 @click.option("--across-hosts", is_flag=True, help="Compare latencies of different machines too.")

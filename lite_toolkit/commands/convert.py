@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lite_toolkit import architectures, recipes
-from lite_toolkit.commands.options import ANY_PATH, FILE, INPUT_SIZE, Delivery, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, INPUT_SIZE, Delivery, Number, reporting, sized
 from lite_toolkit.report import document
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _formats(command: F) -> F:
 @click.option(
     "--max-drop",
     metavar="POINTS",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Keep layers in float where more than so many points of top-1 are lost, or of agreement with float32 where "
     "classes are unknown; exit code 3 where that takes too many.",
 )
@@ -87,7 +87,7 @@ def _formats(command: F) -> F:
 @click.option(
     "--min-agreement",
     metavar="PERCENT",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit code 3, and nothing written, where fewer held-out images have float32's top-1.",
 )
 @reporting
@@ -116,6 +116,7 @@ def _request(
     calibration_samples: int | None,
     weights: str | None,
     labels: Path | None,
+    class_index: Path | None,
     preprocessing: str | None,
     **options: Any,
 ) -> "Request":
@@ -123,15 +124,18 @@ def _request(
     formats = tuple(form for form in recipes.FORMATS if options.pop(form))
     chosen = _recipes(formats, recipe_name, calibration_samples)
     _check_usage(chosen, weights=weights, **options)
+    _check_bound(chosen, class_index, options["max_drop"], options["calibration_data"])
     if options["variant"] is not None:
         architectures.variant(options["variant"])
     from lite_toolkit.classification import read_labels
+    from lite_toolkit.ground_truth import read_class_index
     from lite_toolkit.request import Request
 
     return Request(
         recipes=chosen,
         weights="imagenet" if weights is None else weights,
         labels=read_labels(labels) if labels else None,
+        class_index=read_class_index(class_index) if class_index else None,
         preprocessing=sized(preprocessing),
         **options,
     )
@@ -164,9 +168,21 @@ def _check_usage(
         for option in ("weights", "conventions", "classes", "activation"):
             if options[option] is not None:
                 raise click.UsageError(f"--{option} belongs to --variant: a model of your own has its own")
+        for recipe in chosen:
+            if recipe.activation != "softmax":
+                raise click.UsageError(f"recipe {recipe.name} sets the activation: a model of your own has its own")
     if output and output.suffix == ".tflite" and len(chosen) > 1:
         raise click.UsageError(f"--output {output} is one file, but {len(chosen)} formats are asked for: name a folder")
     for recipe in chosen if io else ():
         if io not in recipes.IO_TYPES.get(recipe.format, ()):
             allowed = ", ".join(recipes.IO_TYPES.get(recipe.format, ())) or "no choice"
             raise click.UsageError(f"--io {io} does not go with {recipe.format}, which has {allowed}")
+
+
+def _check_bound(
+    chosen: tuple[recipes.Recipe, ...], class_index: Path | None, max_drop: float | None, data: Path | None
+) -> None:
+    if max_drop is not None and not any(recipe.calibrated for recipe in chosen):
+        raise click.UsageError(f"--max-drop belongs to the formats that are calibrated: {', '.join(recipes.IO_TYPES)}")
+    if class_index and (max_drop is None or data is None or not data.is_dir()):
+        raise click.UsageError("--class-index tells --max-drop the classes of a folder's images: pass both")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, Delivery, reporting
+from lite_toolkit.commands.options import ANY_PATH, Delivery, Number, reporting
 from lite_toolkit.errors import CompilerError, GateError
 from lite_toolkit.report import document
 
@@ -39,9 +39,7 @@ def _left(count: int) -> str:
 @click.argument("models", type=ANY_PATH, nargs=-1, required=True, metavar="MODEL...")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder, by default .")
 @click.option("--compiler", type=ANY_PATH, help="The compiler; by default edgetpu_compiler in PATH.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds to wait for it."
-)
+@click.option("--timeout", type=Number(min=1), default=600.0, show_default=True, help="Seconds to wait for it.")
 @click.option(
     "--segments", type=click.IntRange(min=1, max=64), default=1, help="Parts of each model, for as many Edge TPUs."
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, on_devices, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, on_devices, reporting, sized
 from lite_toolkit.errors import GateError
 from lite_toolkit.running import run_on
 
@@ -42,13 +42,13 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 @click.option(
     "--min-top1",
     metavar="PERCENT",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit code 3 where top-1 is lower.",
 )
 @click.option(
     "--max-drop",
     metavar="POINTS",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit code 3 where top-1 is lower than the reference's by more.",
 )
 @on_devices

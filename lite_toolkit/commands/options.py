@@ -1,6 +1,7 @@
 """What the commands share: where a report goes, and options that several take."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 INPUT_SIZE = click.IntRange(min=architectures.MINIMUM_INPUT_SIZE)
+
+
+class Number(click.FloatRange):
+    """A range of numbers; click's own lets "nan" through, which no gate ever meets."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that was written."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, reporting, sized
 from lite_toolkit.errors import GateError
 from lite_toolkit.report import document
 
@@ -25,7 +25,7 @@ from lite_toolkit.report import document
 @click.option(
     "--min-agreement",
     metavar="PERCENT",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit code 3 where fewer images have the same top-1.",
 )
 @reporting

@@ -57,5 +57,8 @@ def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]
 
 
 def _trade(trade: Trade) -> str:
+    allowed = f"{trade.bound_points:g} allowed"
+    if not trade.layers:
+        return f"nothing: {trade.drop_points:.1f} points of {trade.measure} lost, {allowed}"
     gain = f"{trade.drop_before_points:.1f} points of {trade.measure} lost without, {trade.drop_points:.1f} with"
-    return f"{', '.join(trade.layers)}: {trade.work_percent:.1f}% of the work; {gain}"
+    return f"{', '.join(trade.layers)}: {trade.work_percent:.1f}% of the work; {gain}, {allowed}"
