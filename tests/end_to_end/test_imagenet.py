@@ -113,6 +113,7 @@ def test_evaluate_counts_what_numpy_counts(
     assert (len(report["classes"]), report["ground_truth"]["source"]) == (len(set(truth)), "the files' names")
 
 
+@pytest.mark.parametrize("converted", ["lite0"], indirect=True)  # half a minute each
 def test_the_synthetic_set_is_good_enough_to_start_with(
     converted: Path,
     validation_set: tuple[list[np.ndarray], np.ndarray],
@@ -130,6 +131,7 @@ def test_the_synthetic_set_is_good_enough_to_start_with(
     assert found.sqnr_db >= 19.5
 
 
+@pytest.mark.parametrize("converted", ["lite0"], indirect=True)  # half a minute each
 def test_another_process_writes_the_same_bytes(converted: Path, shared: Path, tmp_path: Path) -> None:
     first = next(converted.glob("*-int8.tflite"))
     variant = first.name.removesuffix("-int8.tflite")
