@@ -238,8 +238,10 @@ def _fitted(operator: Operator, weights: Array, source: _Activation) -> Array:
     They take less from directions in which rounding has left more noise than signal. Layers of many inputs keep their
     own weights, and so do depthwise ones.
     """
-    quantized = None if _is_depthwise(operator) else _inputs(operator, weights, source.quantized, FITTED_ROWS)
-    if quantized is None or len(quantized) < ROWS_PER_INPUT * quantized.shape[1]:
+    if _is_depthwise(operator) or weights[0].size * ROWS_PER_INPUT > FITTED_ROWS:
+        return weights
+    quantized = _inputs(operator, weights, source.quantized, FITTED_ROWS)
+    if len(quantized) < ROWS_PER_INPUT * quantized.shape[1]:
         return weights
     errors = _inputs(operator, weights, source.exact, FITTED_ROWS) - quantized
     power = np.asarray(quantized.T @ quantized, np.float64)
