@@ -73,7 +73,7 @@ def convert(case: Case, photographs: Path, folder: Path) -> dict[str, Any]:
     command = [str(Path(sys.executable).with_name("lite-toolkit")), "convert", "--json", "--force"]
     command += ["--variant", case.variant, "--recipe", case.recipe, "--output", str(folder)]
     command += ["--calibration-data", str(photographs)]
-    command += ["--calibration-samples", str(MANY)] if case.images == MANY else []  # otherwise as many as the recipe says
+    command += ["--calibration-samples", str(MANY)] if case.images == MANY else []  # else the recipe's
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
