@@ -1,7 +1,6 @@
 """Device profiles: small TOML files that say what a board is and how to reach it; `devices/README.md` decodes them."""
 
 import functools
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
@@ -93,7 +92,7 @@ def load(text: str) -> Profile:
                 f"unknown device {text!r}: choose one of {known}, a .toml file, or ssh://[user@]host[:port]"
             )
         path = data.folder("devices") / f"{text}.toml"
-    return _parse(path, _read(path))
+    return _parse(path, data.read_toml(path, DeviceError))
 
 
 def load_all(texts: Sequence[str]) -> list[Profile]:
@@ -154,15 +153,6 @@ def _outcome(work: Callable[[Profile, jobs.Run], T], device: Profile, run: jobs.
         if device.host is None:
             raise
         return JobError(f"{device.name} answered what this toolkit does not understand: {error!r}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeviceError(f"{path} is not a TOML file: {error}") from error
 
 
 def _parse(path: Path, table: Mapping[str, Any]) -> Profile:

@@ -1,7 +1,6 @@
 """Quantization recipes: small TOML files that say how a `.tflite` is made; `calibration/README.md` decodes them."""
 
 import re
-import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -89,7 +88,7 @@ def load(name_or_path: str) -> Recipe:
         if name_or_path not in known:
             raise RecipeError(f"unknown recipe {name_or_path!r}: choose one of {', '.join(known)}, or a .toml file")
         path = data.folder("calibration") / f"{name_or_path}.toml"
-    return _parse(path.stem, _read(path), str(path))
+    return _parse(path.stem, data.read_toml(path, RecipeError), str(path))
 
 
 def default(form: Format) -> Recipe:
@@ -100,15 +99,6 @@ def default(form: Format) -> Recipe:
 def names() -> list[str]:
     """The names of the recipes that come with the toolkit."""
     return sorted(path.stem for path in data.folder("calibration").glob("*.toml"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a TOML file: {error}") from error
 
 
 def _parse(name: str, table: dict[str, Any], title: str) -> Recipe:

@@ -180,7 +180,7 @@ print(json.dumps({"delegated": "DELEGATE" in operators, "scores": scores}))
 
 @pytest.fixture(scope="module")
 def emulated_pi(shared: Path) -> Iterator[Callable[..., str]]:
-    """Runs Python programs in an emulated 64-bit Raspberry Pi, with files at hand in its /work."""
+    """Runs Python programs in an emulated 64-bit Raspberry Pi, with files at hand in its home."""
     emulator = shared / "pi" / "emulated-pi.sh"
     if not (shutil.which("qemu-aarch64-static") and shutil.which("unshare")):
         pytest.skip("needs qemu-aarch64-static and unshare: apt-get install qemu-user-static util-linux")
@@ -197,9 +197,9 @@ def emulated_pi(shared: Path) -> Iterator[Callable[..., str]]:
 
         def run(program: str, *files: Path) -> str:
             for file in files:
-                (shutil.copytree if file.is_dir() else shutil.copy)(file, root / "work" / file.name)
+                (shutil.copytree if file.is_dir() else shutil.copy)(file, root / "home/pi" / file.name)
             command = ["bash", emulator, "run", "aarch64", "python3", "-c", program]
-            command += [f"/work/{file.name}" for file in files]
+            command += [f"/home/pi/{file.name}" for file in files]
             return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
         yield run

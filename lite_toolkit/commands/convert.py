@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
 _FORMAT_HELP: dict[recipes.Format, str] = {
     "float32": "Write the float32 model.",
     "float16": "Write float16 weights: half the size.",

@@ -46,9 +46,12 @@ def quantize(
         ModelError: the model has an operator that the recipe cannot quantize.
         RecipeError: the recipe keeps a layer in float that the model does not have.
     """
-    kept = _names_in_float(float_model, recipe)
+    graph = read_graph(float_model).subgraphs[0]
+    kept = in_float(graph, recipe.in_float)
+    # A name belongs to one operator's output.
+    kept_names = [graph.tensors[graph.operators[index].outputs[0]].name for index in sorted(kept)]
     if not recipe.calibrated:
-        return write(float_model, recipe.format, recipe.granularity, {}, kept)
+        return write(float_model, recipe.format, recipe.granularity, {}, kept_names)
     input_range = _input_range(preprocessing, recipe)
     if recipe.walks:
         chosen = choose_parameters(float_model, images, input_range, recipe, steps)
@@ -57,27 +60,20 @@ def quantize(
     else:
         ranges = observe(float_model, images, input_range)
     if (recipe.format, recipe.granularity) == ("int8", "channel"):
-        float_model = _with_headroom(float_model, ranges, recipe)
-    return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept), io, ranges)
+        float_model = _with_headroom(float_model, ranges, kept)
+    return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept_names), io, ranges)
 
 
-def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], recipe: Recipe) -> bytes:
+def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], kept: frozenset[int]) -> bytes:
     """The model with room in int32 for the biases of its int8 layers."""
     graph = read_graph(float_model).subgraphs[0]
-    kept, wider = in_float(graph, recipe.in_float), Parameters()
+    wider = Parameters()
     for operator in graph.operators:
         if operator.name in LINEAR and operator.index not in kept:
             weights = widened(graph, operator, ranges[graph.tensors[operator.inputs[0]].name])
             if weights is not None:
                 wider.weights[operator.index] = weights
     return with_parameters(float_model, wider) if wider.weights else float_model
-
-
-def _names_in_float(float_model: bytes, recipe: Recipe) -> list[str]:
-    """What the operators that stay in float write to; a name belongs to one operator."""
-    graph = read_graph(float_model).subgraphs[0]
-    kept = sorted(in_float(graph, recipe.in_float))
-    return [graph.tensors[graph.operators[index].outputs[0]].name for index in kept]
 
 
 def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:

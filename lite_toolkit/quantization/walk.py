@@ -160,11 +160,11 @@ class _Walk:
     def next_addition(self, tensor: int) -> Operator | None:
         """The ADD that alone reads a tensor, where the other operand has its range already."""
         readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
-        alone = len(readers) == 1 and readers[0].name == "ADD" and len(set(readers[0].inputs)) == 2
-        alone = alone and readers[0].index not in self.kept
-        return (
-            readers[0] if alone and all(index in self.live or index == tensor for index in readers[0].inputs) else None
-        )
+        if len(readers) != 1 or readers[0].name != "ADD" or readers[0].index in self.kept:
+            return None
+        operands = set(readers[0].inputs)
+        settled = all(index in self.live for index in operands - {tensor})
+        return readers[0] if len(operands) == 2 and settled else None
 
 
 def _sharing_pays(first: Array, second: Array, own: Range, shared: Range) -> bool:

@@ -9,7 +9,7 @@ from lite_toolkit.recipes import FEWEST_TO_SPLIT
 from lite_toolkit.tables import figures
 
 
-def conversion(result: "Conversion") -> dict[str, Any]:
+def conversion(result: Conversion) -> dict[str, Any]:
     """The report of `lite-toolkit convert`: each file's manifest, and what the manifests leave out."""
     return {
         "files": [
@@ -22,7 +22,7 @@ def conversion(result: "Conversion") -> dict[str, Any]:
     }
 
 
-def show_conversion(result: "Conversion") -> None:
+def show_conversion(result: Conversion) -> None:
     """The summary of `lite-toolkit convert`."""
     for file in result.files:
         print_facts(_file_facts(file, result))
@@ -32,7 +32,7 @@ def show_conversion(result: "Conversion") -> None:
     print_notes(*result.notes)
 
 
-def _file_facts(file: "Converted", result: "Conversion") -> list[tuple[str, str]]:
+def _file_facts(file: Converted, result: Conversion) -> list[tuple[str, str]]:
     made = file.manifest
     weights, calibration = made["weights"], made["calibration"]
     comparison = file.assessment.comparison if file.assessment else None

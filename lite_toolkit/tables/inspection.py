@@ -7,7 +7,7 @@ from lite_toolkit.inspection import Inspection
 from lite_toolkit.tables import figures
 
 
-def show_inspection(found: "Inspection") -> None:
+def show_inspection(found: Inspection) -> None:
     """The report of `lite-toolkit inspect` for people."""
     sizes = found.sizes
     weights = [f"weights {form} {figures.size(size)}" for form, size in sizes.weights_bytes.items()]
@@ -43,7 +43,7 @@ def show_inspection(found: "Inspection") -> None:
     print_facts(facts)
 
 
-def _weights(found: "Inspection") -> str:
+def _weights(found: Inspection) -> str:
     counts = {
         "per channel": found.weights.per_channel,
         "per tensor": found.weights.per_tensor,

@@ -8,12 +8,12 @@ from lite_toolkit.classification import Prediction
 from lite_toolkit.console import print_table
 
 
-def predictions(found: Sequence["Prediction"]) -> list[dict[str, Any]]:
+def predictions(found: Sequence[Prediction]) -> list[dict[str, Any]]:
     """The report of `lite-toolkit classify`."""
     return [asdict(prediction) | {"image": str(prediction.image)} for prediction in found]
 
 
-def show_predictions(found: Sequence["Prediction"]) -> None:
+def show_predictions(found: Sequence[Prediction]) -> None:
     """One line for each class of each image."""
     rows = [
         (str(prediction.image) if rank == 0 else "", str(score.index), score.label or "", f"{score.score:.4f}")

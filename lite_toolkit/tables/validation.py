@@ -7,7 +7,7 @@ from lite_toolkit.tables import figures
 from lite_toolkit.validation import Comparison, Validation
 
 
-def validation(found: "Validation") -> dict[str, Any]:
+def validation(found: Validation) -> dict[str, Any]:
     """The report of `lite-toolkit validate`."""
     return {
         "float": found.reference.name,
@@ -19,7 +19,7 @@ def validation(found: "Validation") -> dict[str, Any]:
     }
 
 
-def show_validation(found: "Validation") -> None:
+def show_validation(found: Validation) -> None:
     """The summary of `lite-toolkit validate`, its layers, and what helps the worst."""
     print_facts(
         [
@@ -32,18 +32,14 @@ def show_validation(found: "Validation") -> None:
     columns = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
     rows = [
         (
-            *(
-                layer.name,
-                layer.operator,
-                figures.decimal(layer.sqnr_db),
-                figures.decimal(layer.own_sqnr_db),
-                figures.decimal(layer.drop_db),
-            ),
-            *(
-                figures.decimal(layer.bias_percent),
-                figures.decimal(layer.slope, 3),
-                figures.decimal(layer.saturated_percent, 3),
-            ),
+            layer.name,
+            layer.operator,
+            figures.decimal(layer.sqnr_db),
+            figures.decimal(layer.own_sqnr_db),
+            figures.decimal(layer.drop_db),
+            figures.decimal(layer.bias_percent),
+            figures.decimal(layer.slope, 3),
+            figures.decimal(layer.saturated_percent, 3),
         )
         for layer in found.assessment.layers
     ]
@@ -55,7 +51,7 @@ def show_validation(found: "Validation") -> None:
     print_table("Most error added", ("layer", ">own SQNR dB", "what helps"), told)
 
 
-def _comparison_facts(found: "Comparison") -> list[tuple[str, str]]:
+def _comparison_facts(found: Comparison) -> list[tuple[str, str]]:
     classes = f"{found.agreement_percent:.1f}% same top-1, {found.top5_agreement_percent:.1f}% in the top 5"
     kind = "of softmax(scores)" if found.scores == "logits" else "of the scores"
     differences = f"SQNR {figures.decimal(found.sqnr_db)} dB, largest difference {found.largest_difference:.3g}"
