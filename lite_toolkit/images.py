@@ -43,7 +43,7 @@ def _loaded_extensions() -> list[str]:
 
 
 def _image_suffixes(found: set[str]) -> set[str]:
-    """Which of the suffixes of files are images'; the modules of rare formats take 20 ms to load, and often need not."""
+    """Which of the suffixes of files are images'; the modules of rare formats take 20 ms, and are often not needed."""
     Image.preinit()
     return found if found <= set(_loaded_extensions()) else found & set(extensions())
 
