@@ -95,7 +95,7 @@ def convert(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Conv
 
 
 def _converted(request: pipeline.Request) -> pipeline.Conversion:
-    """By the interpreter that CONVERTER names, where this one has no TensorFlow, like a board's: then only its files."""
+    """By the interpreter that CONVERTER names, where this one has no TensorFlow, like a board's: only its files."""
     converter = os.environ.get("CONVERTER")
     if not converter:
         return pipeline.convert(request)
