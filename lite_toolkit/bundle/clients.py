@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import Model
 
 Pixels = NDArray[np.uint8]
-Positions = NDArray[np.float64]
+Positions = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

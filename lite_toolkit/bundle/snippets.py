@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lite_toolkit.bundle.targets import MEANINGS, MEDIAPIPE, TARGETS
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
@@ -57,7 +58,7 @@ def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
         refusal = mediapipe_refusal(facts)
         if target == "mediapipe" and refusal:
             raise ModelError(f"target mediapipe: {refusal}")
-        names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in _MEDIAPIPE))
+        names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in MEDIAPIPE))
     constants = _constants(facts)
     made = {name: fill(name, constants | _constants_of_c(facts, name)).encode() for name in names}
     return made | (_arrays(facts) if "check.c" in names else {})
@@ -82,7 +83,7 @@ def fill(name: str, values: Mapping[str, str]) -> str:
 
 def code_list(names: Iterable[str]) -> str:
     """What the README says of each file of code."""
-    return "\n".join(f"- `{name}`: {_MEANINGS[name]}" for name in names if name in _MEANINGS)
+    return "\n".join(f"- `{name}`: {MEANINGS[name]}" for name in names if name in MEANINGS)
 
 
 def _require_types(target: str, facts: Facts) -> None:
@@ -175,7 +176,7 @@ def _header(arrays: Sequence[tuple[str, bytes]], more: str = "") -> bytes:
         f"extern const unsigned char {name}[{len(content)}];\nenum {{ {name}_length = {len(content)} }};\n"
         for name, content in arrays
     )
-    return f'#pragma once\n\n#ifdef __cplusplus\nextern "C" {{\n#endif\n\n{declared}{more}\n#ifdef __cplusplus\n}}\n#endif\n'.encode()
+    return fill("arrays.h", {"declarations": f"{declared}{more}"}).encode()
 
 
 def _definitions(header: str, arrays: Sequence[tuple[str, bytes]]) -> bytes:
@@ -213,24 +214,4 @@ _MICRO_OPERATORS = {
     "RELU6": "Relu6",
     "RESHAPE": "Reshape",
     "SOFTMAX": "Softmax",
-}
-_MEDIAPIPE = {
-    "MediaPipeClassifier.kt": "Android, by MediaPipe Tasks (`com.google.mediapipe:tasks-vision`).",
-    "MediaPipeClassifier.swift": "iOS, by MediaPipe Tasks (pod `MediaPipeTasksVision`).",
-    "mediapipe_classifier.py": "Python, by MediaPipe Tasks; run it to check parity.",
-}
-_MEANINGS = _MEDIAPIPE | {
-    "classifier.py": "Python with numpy, Pillow and ai-edge-litert; run it to check parity.",
-    "Classifier.kt": "Android, on LiteRT (`com.google.ai.edge.litert:litert:2.3.2`), with `check()`.",
-    "Classifier.swift": "iOS, on LiteRT (pod `TensorFlowLiteSwift`), with `check()`.",
-    "check.c": "tells whether the array is the model: `cc -std=c11 check.c model_data.c && ./a.out model.tflite`.",
-    "classifier.cc": "LiteRT for Microcontrollers (`tensorflow/tflite-micro`), with the check of parity.",
-    "model_data.c": "the model as an array of C, aligned to 16 bytes.",
-}
-TARGETS: dict[str, tuple[str, ...]] = {
-    "python": ("classifier.py",),
-    "android": ("Classifier.kt", "MediaPipeClassifier.kt"),
-    "ios": ("Classifier.swift", "MediaPipeClassifier.swift"),
-    "c": ("check.c", "classifier.cc"),
-    "mediapipe": ("mediapipe_classifier.py", "MediaPipeClassifier.kt", "MediaPipeClassifier.swift"),
 }

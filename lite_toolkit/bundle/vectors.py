@@ -70,26 +70,20 @@ def record(content: bytes, spec: PreprocessingSpec) -> Golden:
         ModelError: the model cannot be run, or gives scores that are no numbers.
     """
     model, plain = Model(content, threads=1), Model(content, threads=1, delegate=NONE)
-    vectors, files = [], {}
-    inputs, outputs, apart = [], [], 0.0
-    for number, size in enumerate(SIZES):
-        image = Image.fromarray(synthetic_image(SEED, number, size))
-        pixels = spec.pixels(image)
-        stored = model.input.quantize(spec.normalize(pixels))
-        output = model.raw(stored)
-        apart = max(apart, Difference.between(plain.raw(stored), output).largest)
-        vector = _vector(number, image, model, output)
-        vectors.append(vector)
-        files |= {
-            vector.image: _png(image),
-            vector.resized: _png(Image.fromarray(np.ascontiguousarray(spec.order_channels(pixels)))),
-            vector.input: _little_endian(stored),
-            vector.output: _little_endian(output),
-        }
-        inputs.append(stored)
-        outputs.append(output)
-    input_step, output_step = _step(model.input, inputs), _step(model.output, outputs)
-    return Golden(tuple(vectors), files, input_step, output_step, max(FEWEST_STEPS, 2 * apart / output_step))
+    images = [Image.fromarray(synthetic_image(SEED, number, size)) for number, size in enumerate(SIZES)]
+    pixels = [spec.pixels(image) for image in images]
+    inputs = [model.input.quantize(spec.normalize(resized)) for resized in pixels]
+    outputs = [model.raw(stored) for stored in inputs]
+    apart = max(Difference.between(plain.raw(x), y).largest for x, y in zip(inputs, outputs, strict=True))
+    vectors = tuple(_vector(number, images[number], model, outputs[number]) for number in range(len(images)))
+    files: dict[str, bytes] = {}
+    for number, vector in enumerate(vectors):
+        files[vector.image] = _png(images[number])
+        files[vector.resized] = _png(Image.fromarray(np.ascontiguousarray(spec.order_channels(pixels[number]))))
+        files[vector.input] = _little_endian(inputs[number])
+        files[vector.output] = _little_endian(outputs[number])
+    step = _step(model.output, outputs)
+    return Golden(vectors, files, _step(model.input, inputs), step, max(FEWEST_STEPS, 2 * apart / step))
 
 
 def _vector(number: int, image: Image.Image, model: Model, output: NDArray[Any]) -> Vector:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
+from lite_toolkit.bundle.targets import TARGETS
 from lite_toolkit.commands.options import ANY_PATH, Delivery, sized
-
-TARGETS = ("python", "android", "ios", "c", "mediapipe")
 
 
 @click.command()
@@ -14,7 +13,7 @@ TARGETS = ("python", "android", "ios", "c", "mediapipe")
 @click.option(
     "--target",
     "targets",
-    type=click.Choice(TARGETS),
+    type=click.Choice(list(TARGETS)),
     multiple=True,
     required=True,
     help="Platform to write code for; repeat it for several.",

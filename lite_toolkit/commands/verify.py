@@ -1,5 +1,6 @@
 """`lite-toolkit verify`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def verify(
     _require_parity(outcomes.found)
 
 
-def _require_parity(found: "dict[str, Parity]") -> None:
+def _require_parity(found: Mapping[str, "Parity"]) -> None:
     broken = {name: one.broken for name, one in found.items() if one.broken}
     for name, stages in broken.items():
         told = ", ".join(f"{stage.name} by {stage.largest_steps:.3g} steps" for stage in stages)

@@ -24,10 +24,9 @@ def show_package(found: Package, folder: Path) -> None:
             ("golden", f"{len(described['golden']['vectors'])} images, {described['golden']['runtime']}"),
         ]
     )
-    rows = [(one.client.name, f"{one.equal}/{one.images}", figures.decimal(one.percent)) for one in found.agreements]
-    print_table(
-        f"Same best class as with the model's own preprocessing, on {found.images}", ("client", ">images", ">%"), rows
-    )
+    rows = [(one.client.name, one.client.how, figures.decimal(one.percent)) for one in found.agreements]
+    title = f"Same best class as with the model's own preprocessing, on {found.images}"
+    print_table(title, ("client", "how it resizes", ">same %"), rows)
 
 
 def integrity(bundle: Bundle, damaged: Mapping[str, str]) -> dict[str, Any]:
