@@ -21,6 +21,7 @@ SCHEMA = "lite-toolkit/bundle"
 LARGEST_DESCRIPTION = 1 << 20  # bytes; one of ours has some 6,000
 LARGEST_FILE = 1 << 31  # bytes; no FlatBuffer is larger
 MOST_VECTORS = 100
+LEAST_STEP, LARGEST_NUMBER = 1e-30, 1e30
 TOLERATED_STEPS = 1.0  # by resizing and quantizing, which are arithmetic on 8 bits
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -167,8 +168,9 @@ def _recorded(found: Mapping[str, Any]) -> Recorded:
             _require(path in listed, f"golden file {path!r} is not listed")
         _require(isinstance(vector.pixels_sha256, str) and _HASH.fullmatch(vector.pixels_sha256), "a pixels_sha256")
     _require(set(golden["tolerance_steps"]) == set(_TOLERATED), f"tolerance_steps must hold {', '.join(_TOLERATED)}")
-    tolerances = {str(stage): _number(steps, 0) for stage, steps in golden["tolerance_steps"].items()}
-    return Recorded(vectors, _number(golden["input_step"], 1e-30), _number(golden["output_step"], 1e-30), tolerances)
+    tolerances = {str(stage): _number(allowed, 0) for stage, allowed in golden["tolerance_steps"].items()}
+    input_step, output_step = (_number(golden[name], LEAST_STEP) for name in ("input_step", "output_step"))
+    return Recorded(vectors, input_step, output_step, tolerances)
 
 
 def _is_path(value: object) -> bool:
@@ -176,9 +178,9 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and len(value) < 256 and _PATH.fullmatch(value) is not None
 
 
-def _number(value: object, least: float) -> float:
-    _require(type(value) in (int, float) and least <= value <= 1e30, f"{value!r} is no number from {least:g}")  # type: ignore[operator]
-    return float(value)  # type: ignore[arg-type]
+def _number(value: Any, least: float) -> float:
+    _require(type(value) in (int, float) and least <= value <= LARGEST_NUMBER, f"{value!r} is no number from {least:g}")
+    return float(value)
 
 
 def _require(condition: object, what: str) -> None:

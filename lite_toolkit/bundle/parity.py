@@ -7,6 +7,7 @@ from typing import Any
 from lite_toolkit import jobs
 from lite_toolkit.bundle import contents, vectors
 from lite_toolkit.bundle.contents import Bundle, Recorded
+from lite_toolkit.errors import JobError
 from lite_toolkit.golden import STAGES
 from lite_toolkit.steps import Steps
 
@@ -74,7 +75,7 @@ def compare(
         delegate, delegate_options: as for `delegates.choose`, on the machine that runs it.
 
     Raises:
-        JobError: the job failed, or could not be run.
+        JobError: the job failed, could not be run, or answered for other images than it was asked for.
     """
     recorded = bundle.recorded
     job = {
@@ -88,6 +89,8 @@ def compare(
     files = {"model": bundle.folder / contents.MODEL, **vectors.job_files(bundle.folder, recorded.vectors)}
     with steps.step("golden vectors"):
         result = jobs.result(run(job, files), steps)
+    if len(result["stages"]) != len(recorded.vectors):
+        raise JobError(f"{len(result['stages'])} golden images were answered for: must be {len(recorded.vectors)}")
     return Parity(str(result["runtime"]), tuple(_stage(name, result["stages"], recorded) for name in STAGES))
 
 
@@ -96,7 +99,7 @@ def _stage(name: str, found: list[Mapping[str, Any]], recorded: Recorded) -> Sta
     step = {"quantize": recorded.input_step, "kernel": recorded.output_step, "whole": recorded.output_step}
     return Stage(
         name=name,
-        values=sum(int(image[name]["values"]) for image in found),
+        values=max(1, sum(int(image[name]["values"]) for image in found)),
         differing=sum(int(image[name]["differing"]) for image in found),
         largest_steps=max(float(image[name]["largest"]) for image in found) / step.get(name, 1.0),
         tolerance_steps=recorded.tolerance_steps.get(name),

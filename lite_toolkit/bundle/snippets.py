@@ -19,6 +19,7 @@ from lite_toolkit.runtime import TensorInfo
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _BYTES_A_LINE = 20
+_METADATA = "TFLITE_METADATA"  # the entry that holds TFLite Model Metadata
 
 
 class _Template(string.Template):
@@ -52,10 +53,10 @@ def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
         ModelError: the model has types, or preprocessing, that a target does not take.
     """
     names: dict[str, None] = {}
+    refusal = mediapipe_refusal(facts)
     for target in targets:
         if target != "python":
             _require_types(target, facts)
-        refusal = mediapipe_refusal(facts)
         if target == "mediapipe" and refusal:
             raise ModelError(f"target mediapipe: {refusal}")
         names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in MEDIAPIPE))
@@ -73,6 +74,8 @@ def mediapipe_refusal(facts: Facts) -> str | None:
         return f"MediaPipe feeds channels as rgb, not {facts.spec.channel_order}"
     if facts.input.dtype == "uint8" and not facts.spec.raw_pixels:
         return "MediaPipe feeds raw pixels, and this model's channels differ in mean or std"
+    if facts.input.dtype == "float32" and _METADATA not in (entry.name for entry in read_graph(facts.model).metadata):
+        return f"MediaPipe normalizes float32 input as {_METADATA} says, which this model does not have"
     return None
 
 

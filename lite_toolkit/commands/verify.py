@@ -45,10 +45,10 @@ def verify(
         report = document("verify", tables.integrity(found, damaged))
         delivery.send(report, lambda: tables.show_integrity(damaged))
         raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
-    own_delegate = click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT
+    default_delegate = click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT
 
     def work(device: "Profile", run: "Run", steps: "Steps") -> "Parity":
-        name, options = (device.delegate, device.delegate_options) if own_delegate else (delegate, {})
+        name, options = (device.delegate, device.delegate_options) if default_delegate else (delegate, {})
         return parity.compare(
             found,
             steps,
@@ -66,7 +66,10 @@ def verify(
 
 
 def _require_parity(found: Mapping[str, "Parity"]) -> None:
-    broken = {name: one.broken for name, one in found.items() if one.broken}
-    for name, stages in broken.items():
-        told = ", ".join(f"{stage.name} by {stage.largest_steps:.3g} steps" for stage in stages)
-        raise GateError(f"{name} computes other golden vectors: off at {told}")
+    told = [
+        f"{name} at {', '.join(f'{stage.name} by {stage.largest_steps:.3g} steps' for stage in one.broken)}"
+        for name, one in found.items()
+        if one.broken
+    ]
+    if told:
+        raise GateError(f"golden vectors are off on {'; '.join(told)}")
