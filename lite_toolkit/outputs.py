@@ -55,7 +55,8 @@ def require_free_folder(path: Path, force: bool, mark: str) -> None:
     """
     if path.exists() and not force:
         raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
-    if path.exists() and not (path.is_dir() and ((path / mark).is_file() or not any(path.iterdir()))):
+    ours = path.is_dir() and not path.is_symlink() and ((path / mark).is_file() or not any(path.iterdir()))
+    if path.exists() and not ours:
         raise OutputError(f"{path} is not replaced: it is no folder with {mark}; choose another output")
     _check_writable(path)
 

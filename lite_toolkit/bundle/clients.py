@@ -1,16 +1,23 @@
 """How clients resize images, simulated, and how often the model then sees the same as with its own preprocessing."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lite_toolkit.errors import ImageError
+from lite_toolkit.images import find_images, read_image
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import Model
+from lite_toolkit.steps import Steps
+from lite_toolkit.synthetic import synthetic_images
+
+SYNTHETIC_IMAGES, SYNTHETIC_SIZE, SYNTHETIC_SEED = 32, (375, 500), 7
 
 Pixels = NDArray[np.uint8]
 Positions = NDArray[np.floating[Any]]
@@ -43,6 +50,50 @@ class Agreement:
     def percent(self) -> float:
         """Of the images."""
         return 100 * self.equal / self.images
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The agreement of each client.
+
+    Attributes:
+        images: what it was measured on.
+        skipped: one message for each image that cannot be read.
+    """
+
+    images: str
+    agreements: tuple[Agreement, ...]
+    skipped: tuple[str, ...]
+
+
+def survey(model: Model, spec: PreprocessingSpec, folder: Path | None, steps: Steps) -> Survey:
+    """The agreement of each client on the photographs of a folder, or else on built-in synthetic images.
+
+    Raises:
+        ImageError: no image can be read, or one is too narrow to be resized.
+    """
+    skipped: list[str] = []
+    images = _photographs(folder, skipped, steps) if folder else _synthetic(steps)
+    found = tuple(agreements(model, spec, images))
+    seen = found[0].images
+    if not seen:
+        raise ImageError(f"{folder}: none of {len(skipped)} images can be read")
+    title = f"{seen} images given by --data" if folder else f"{seen} built-in synthetic images"
+    return Survey(title, found, tuple(skipped))
+
+
+def _synthetic(steps: Steps) -> Iterator[Image.Image]:
+    made = synthetic_images(SYNTHETIC_IMAGES, SYNTHETIC_SEED, SYNTHETIC_SIZE)
+    return map(Image.fromarray, steps.track(made, SYNTHETIC_IMAGES))
+
+
+def _photographs(folder: Path, skipped: list[str], steps: Steps) -> Iterator[Image.Image]:
+    paths = find_images(folder)
+    for path in steps.track(paths, len(paths)):
+        try:
+            yield read_image(path)
+        except ImageError as error:
+            skipped.append(str(error))
 
 
 def agreements(model: Model, spec: PreprocessingSpec, images: Iterable[Image.Image]) -> list[Agreement]:

@@ -25,7 +25,7 @@ from lite_toolkit.commands.options import ANY_PATH, Delivery, sized
     type=ANY_PATH,
     help="Photographs on which clients' resizing is compared; by default built-in synthetic images.",
 )
-@click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`, of a model without manifest.")
+@click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 def package(

@@ -24,8 +24,8 @@ def show_package(found: Package, folder: Path) -> None:
             ("golden", f"{len(described['golden']['vectors'])} images, {described['golden']['runtime']}"),
         ]
     )
-    rows = [(one.client.name, one.client.how, figures.decimal(one.percent)) for one in found.agreements]
-    title = f"Same best class as with the model's own preprocessing, on {found.images}"
+    rows = [(one.client.name, one.client.how, figures.decimal(one.percent)) for one in found.survey.agreements]
+    title = f"Same best class as with the model's own preprocessing, on {found.survey.images}"
     print_table(title, ("client", "how it resizes", ">same %"), rows)
 
 
