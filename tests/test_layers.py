@@ -22,14 +22,15 @@ MODULES = {
 # The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
 # fmt: off
 BOARD_SIDE = (
-    "bundle.contents", "bundle.packing", "bundle.parity", "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log",
-    "edgetpu.metadata",
+    "bundle.contents", "bundle.packing", "bundle.parity", "golden",
+    "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata",
     "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "comparison", "costs", "data",
-    "delegates", "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "golden", "graph",
-    "ground_truth", "host", "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency",
-    "manifest", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",
-    "report", "representative", "runner", "runtime", "saved_reports", "schema", "sending", "ssh", "stability", "steps",
-    "streams", "synthetic", "validation",
+    "delegates",
+    "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
+    "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency", "manifest",
+    "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
+    "representative", "runner", "runtime", "saved_reports", "schema", "sending", "ssh", "stability", "steps", "streams",
+    "synthetic", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
