@@ -15,6 +15,7 @@ from lite_toolkit.commands import (
     evaluate,
     inspect,
     networks,
+    report,
     validate,
 )
 from lite_toolkit.errors import LiteToolkitError, OutputError
@@ -63,7 +64,7 @@ def main() -> None:
 
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
-    *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare),
+    *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare, report.report),
     *(devices.devices, devices.doctor, edgetpu.edgetpu),
 ):
     main.add_command(command)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lite_toolkit import saved_reports
 from lite_toolkit.distribution import Distribution
+from lite_toolkit.ground_truth import MAXIMUM_INDEX
 from lite_toolkit.page.results import (
     Chip,
     Class,
@@ -129,7 +130,9 @@ def _pairing(part: Part, reference: str) -> Paired:
 
 
 def _class(row: Part, prefix: str) -> Class:
-    return Class(row[f"{prefix}class"].count, _optional(row[f"{prefix}name"], _text))
+    index = row[f"{prefix}class"]
+    index.require(index.count < MAXIMUM_INDEX, f"must be below {MAXIMUM_INDEX:,}")
+    return Class(index.count, _optional(row[f"{prefix}name"], _text))
 
 
 def _benchmark(part: Part) -> Iterator[Value]:
