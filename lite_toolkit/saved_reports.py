@@ -11,6 +11,8 @@ from lite_toolkit.distribution import Distribution
 from lite_toolkit.errors import ReportError
 from lite_toolkit.saved_document import Part, read_document
 
+LONGEST_MS = 1e12  # of a run: 64 bits hold its nanoseconds
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -150,7 +152,9 @@ def runs(part: Part) -> tuple[int, ...]:
     """Wall times of the runs that a part with "raw_ms" holds, one at least, in nanoseconds."""
     raw = part["raw_ms"]
     raw.require(raw.content, "must hold a run")
-    return tuple(max(1, round(value.positive * 1e6)) for value in raw)
+    times = [value.positive for value in raw]
+    raw.require(max(times) < LONGEST_MS, f"must be below {LONGEST_MS:g}")
+    return tuple(max(1, round(time * 1e6)) for time in times)
 
 
 def evaluated(part: Part) -> Evaluated:

@@ -26,6 +26,7 @@ def report(
     """Make one static HTML page of saved RESULTS: reports of any command, and manifests, of any models and devices."""
     from lite_toolkit.console import ShownSteps, warn
     from lite_toolkit.page import document, reading
+    from lite_toolkit.tables import figures
 
     require_own_place(output, [results, class_index])
     outputs.require_free([output], force)
@@ -37,4 +38,4 @@ def report(
     outputs.write_bytes(output, page.encode())
     for note in found.notes:
         warn(note)
-    click.echo(f"{output}: {len(found.models)} models, {len(page.encode()) / 1e6:.2f} MB")
+    click.echo(f"{output}: {figures.size(output.stat().st_size)}, models: {len(found.models)}")

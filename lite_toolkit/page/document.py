@@ -1,6 +1,6 @@
 """Results -> one page of HTML, which needs no other file, no network and no script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from lite_toolkit import __version__, pictures
 from lite_toolkit.errors import MissingExtraError, ReportError
 from lite_toolkit.page import plots, reproduction, tables, thumbnails
 from lite_toolkit.page.overview import Overview, overview
+from lite_toolkit.page.reading import KINDS
 from lite_toolkit.page.results import Source, Timing
 from lite_toolkit.steps import Steps
 
@@ -79,51 +80,56 @@ def _examples(found: Overview, images: Path, class_index: Path | None) -> Mappin
 
 
 def _content(found: Overview) -> dict[str, Any]:
-    timings = [timing for model in found.models for timing in model.timings]
-    losses = [loss for model in found.models for loss in model.losses if loss.layers]
     return {
         "version": __version__,
         "found": found,
         "summary": tables.summary(found),
         "accuracy": plots.accuracy(found),
         "accuracies": tables.accuracies(found),
-        "strips": plots.distributions(found),
-        "latencies": tables.latencies(found),
-        "doubts": [(_title(found, timing), timing.doubts) for timing in timings if timing.doubts],
-        "runs": [
-            (plots.runs(found, timing, number, len(timings)), tables.tenths(_title(found, timing), timing))
-            for number, timing in enumerate(timings)
-        ],
-        "sustained": [
-            (
-                _title(found, timing),
-                plots.sustained(found, timing, number),
-                tables.sustained(_title(found, timing), timing),
-            )
-            for number, timing in enumerate(timings)
-            if timing.sustained
-        ],
-        "stages": [tables.stages(_title(found, timing), timing) for timing in timings if timing.stages],
-        "kinds": tables.kinds(found),
-        "slowest": tables.slowest(found),
+        **_latency(found),
         "losses": tables.losses(found),
-        "layers": [
-            (
-                loss.quantized.model.removesuffix(".tflite"),
-                plots.layers(loss, number),
-                tables.worst(loss),
-                tables.layers(loss),
-            )
-            for number, loss in enumerate(losses)
-        ],
+        "layers": list(_layers(found)),
         "chips": tables.chips(found),
         "left": tables.left(found),
         "machines": tables.machines(found),
-        "commands": [(source.file, reproduction.commands(source)) for source in found.sources],
+        "commands": [(source.file, reproduction.commands(source)) for source in sorted(found.sources, key=_order)],
         "origins": tables.origins(found),
         "hashes": tables.hashes(found),
         "files": tables.files(found),
     }
+
+
+def _latency(found: Overview) -> dict[str, Any]:
+    timings = [(_title(found, timing), timing) for model in found.models for timing in model.timings]
+    numbered = list(enumerate(timings))
+    return {
+        "strips": plots.distributions(found),
+        "latencies": tables.latencies(found),
+        "doubts": [(name, timing.doubts) for name, timing in timings if timing.doubts],
+        "runs": [
+            (plots.runs(found, timing, number, len(timings)), tables.tenths(name, timing))
+            for number, (name, timing) in numbered
+        ],
+        "sustained": [
+            (name, plots.sustained(found, timing, number), tables.sustained(name, timing))
+            for number, (name, timing) in numbered
+            if timing.sustained
+        ],
+        "stages": [tables.stages(name, timing) for name, timing in timings if timing.stages],
+        "kinds": tables.kinds(found),
+        "slowest": tables.slowest(found),
+    }
+
+
+def _layers(found: Overview) -> Iterator[tuple[str, plots.Plot, tables.Table | None, tables.Table | None]]:
+    losses = [(model, loss) for model in found.models for loss in model.losses if loss.layers]
+    for number, (model, loss) in enumerate(losses):
+        yield model.title, plots.layers(loss, number), tables.worst(loss), tables.layers(loss)
+
+
+def _order(source: Source) -> int:
+    """A model is made before it is judged and timed."""
+    return list(KINDS).index(source.kind)
 
 
 def _title(found: Overview, timing: Timing) -> str:

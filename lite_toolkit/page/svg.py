@@ -50,7 +50,7 @@ def render(figure: Callable[[], Any], name: str) -> str:
 
     written = io.BytesIO()
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts draw the text
+        warnings.simplefilter("ignore")  # of glyphs that its fonts lack: the reader's fonts draw the text
         figure().savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     root = ElementTree.fromstring(written.getvalue())  # noqa: S314  # matplotlib wrote it
     _strip(root)

@@ -281,7 +281,11 @@ def _memory(sizes: Range) -> str:
 
 
 def _range(ends: list[str]) -> str:
-    return ends[0] if ends[0] == ends[-1] else " to ".join(ends)
+    """From one to the other; a unit that both have stands once."""
+    first, last = ends[0], ends[-1]
+    if first == last:
+        return first
+    return f"{first.removesuffix(last[last.rfind(' ') :]) if ' ' in last else first} to {last}"
 
 
 def _on(device: str) -> str:
