@@ -34,7 +34,7 @@ def report(
     steps = ShownSteps()
     with steps.step("read"):
         sources = [reading.read(path) for path in dict.fromkeys(results)]
-    page, found = document.compose(sources, title=title, images=images, class_index=class_index, steps=steps)
+    page, found = document.compose(sources, heading=title, images=images, class_index=class_index, steps=steps)
     outputs.write_bytes(output, page.encode())
     for note in found.notes:
         warn(note)

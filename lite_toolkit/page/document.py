@@ -7,7 +7,7 @@ from typing import Any
 from lite_toolkit import __version__, pictures
 from lite_toolkit.errors import MissingExtraError, ReportError
 from lite_toolkit.page import plots, reproduction, tables, thumbnails
-from lite_toolkit.page.overview import Overview, overview
+from lite_toolkit.page.overview import Overview, overview, title
 from lite_toolkit.page.reading import KINDS
 from lite_toolkit.page.results import Source, Timing
 from lite_toolkit.steps import Steps
@@ -31,7 +31,7 @@ def require() -> None:
 def compose(
     sources: Sequence[Source],
     *,
-    title: str = "Model report",
+    heading: str = "Model report",
     images: Path | None = None,
     class_index: Path | None = None,
     steps: Steps | None = None,
@@ -40,7 +40,7 @@ def compose(
 
     Args:
         sources: what was read.
-        title: the heading.
+        heading: what it is called.
         images: folder of images with classes, to show of those that are confused.
         class_index: a file of the data set's classes, as for `evaluate`.
         steps: shows how far it is.
@@ -55,7 +55,7 @@ def compose(
         examples = _examples(found, images, class_index) if images else {}
     with steps.step("draw"):
         content = _content(found)
-    return _environment().get_template(_TEMPLATE).render(**content, title=title, examples=examples), found
+    return _environment().get_template(_TEMPLATE).render(**content, title=heading, examples=examples), found
 
 
 def _environment() -> Any:
@@ -86,6 +86,7 @@ def _content(found: Overview) -> dict[str, Any]:
         "summary": tables.summary(found),
         "accuracy": plots.accuracy(found),
         "accuracies": tables.accuracies(found),
+        "remarks": [(model.title, one.notes) for model in found.models for one in model.judged if one.notes],
         **_latency(found),
         "losses": tables.losses(found),
         "layers": list(_layers(found)),
@@ -133,4 +134,4 @@ def _order(source: Source) -> int:
 
 
 def _title(found: Overview, timing: Timing) -> str:
-    return f"{timing.measured.model.removesuffix('.tflite')}, {found.place(timing)}"
+    return f"{title(timing.measured.model)}, {found.place(timing)}"

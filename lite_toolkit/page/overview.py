@@ -6,13 +6,12 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from lite_toolkit.accuracy import Rate
+from lite_toolkit.comparison import HOST
 from lite_toolkit.page.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
 
 T = TypeVar("T")
 
 CONFUSIONS_SHOWN = 12
-# What tells machines apart; another governor or version is the same machine in another state.
-_HOST = ("board", "cpu", "machine", "processors", "system")
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Model:
 
     @property
     def title(self) -> str:
-        """The name without its suffix."""
-        return self.name.removesuffix(".tflite") or self.name
+        """What people call it."""
+        return title(self.name)
 
     @property
     def sizes_bytes(self) -> list[int]:
@@ -98,6 +97,11 @@ class Overview:
         return ", ".join([self.machines[timing.machine], threads, *([delegate] if delegate != "xnnpack" else [])])
 
 
+def title(file: str) -> str:
+    """A model's name: its file's without the suffix."""
+    return file.removesuffix(".tflite") or file
+
+
 def overview(sources: Sequence[Source]) -> Overview:
     """Bring the results of all files together; what two files tell alike counts once."""
     models = tuple(_models(sources))
@@ -152,13 +156,13 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
     for machine in machines:
         known = dict(machine.environment)
         told = known.get("board") or known.get("cpu") or known.get("machine", machine.device)
-        title = told if machine.device == "local" else machine.device
-        host = tuple(known.get(name, "") for name in _HOST)
-        alike = hosts.setdefault(title, [])
+        name = told if machine.device == "local" else machine.device
+        host = tuple(known.get(fact, "") for fact in HOST)
+        alike = hosts.setdefault(name, [])
         if host not in alike:
             alike.append(host)
         number = alike.index(host)
-        titles[machine] = f"{title} #{number + 1}" if number else title
+        titles[machine] = f"{name} #{number + 1}" if number else name
     return titles
 
 
@@ -169,7 +173,7 @@ def _confusions(judged: Sequence[Judged]) -> Iterator[Confusions]:
         pairs = dict.fromkeys(pair for found in counts for pair in found)
         rows = [Confusion(*pair, tuple(found.get(pair, 0) for found in counts)) for pair in pairs]
         rows.sort(key=lambda row: (-sum(row.images), row.truth.index, row.predicted.index))
-        models = tuple(one.evaluated.model.removesuffix(".tflite") for one in group)
+        models = tuple(title(one.evaluated.model) for one in group)
         yield Confusions(data, models, tuple(rows[:CONFUSIONS_SHOWN]), len(rows))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.page import drawing
-from lite_toolkit.page.overview import Model, Overview
+from lite_toolkit.page.overview import Model, Overview, title
 from lite_toolkit.page.results import Loss, Timing
 from lite_toolkit.page.svg import render
 from lite_toolkit.tables import figures
@@ -146,7 +146,7 @@ def _points(model: Model, top1: Rate, found: Overview, places: Sequence[str]) ->
 
 
 def _name(timing: Timing) -> str:
-    return _short(timing.measured.model.removesuffix(".tflite"))
+    return _short(title(timing.measured.model))
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lite_toolkit.accuracy import Rate
-from lite_toolkit.page.overview import Model, Overview
+from lite_toolkit.page.overview import Model, Overview, title
 from lite_toolkit.page.results import Judged, Loss, Profile, Range, Timing
 from lite_toolkit.tables import figures
 
@@ -16,8 +16,11 @@ _TENTHS = 10
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns of numbers begin with ">", of hashes with "#", and those that are not wrapped with
-    "|"; the first cell of a row is its heading."""
+    """A table; the first cell of a row is its heading.
+
+    Attributes:
+        columns: the names of those with numbers begin with ">", with hashes "#", with what is not wrapped "|".
+    """
 
     caption: str
     columns: tuple[str, ...]
@@ -63,14 +66,14 @@ def summary(found: Overview) -> list[Summary]:
 def accuracies(found: Overview) -> Table | None:
     """What each model got right, and how it differs from its reference."""
     rows = [_judged(model, one) for model in found.models for one in model.judged]
-    columns = ("model", "|images", ">top-1", ">also", "reference", ">change, points", ">McNemar's p")
+    columns = ("model", "|images", ">top-1", ">also", "reference", ">same top-1", ">change, points", ">McNemar's p")
     return _table("Accuracy, with 95% intervals", columns, rows)
 
 
 def losses(found: Overview) -> Table | None:
     """What quantization cost each model."""
     rows = [_loss(model, loss) for model in found.models for loss in model.losses]
-    columns = ("model", "|against", "|images", ">same top-1", ">in the top 5", ">SQNR dB", ">KL, nats")
+    columns = ("model", "|against", "|images", ">same top-1", ">in the top 5", "scores", ">SQNR dB", ">KL, nats")
     return _table("Quantized against float", columns, rows)
 
 
@@ -234,19 +237,20 @@ def _judged(model: Model, one: Judged) -> tuple[str, ...]:
     images = f"{one.evaluated.top[1].images:,} of {one.evaluated.data}" + _on(one.device)
     row = (model.title, images, _rate(one.evaluated.top[1]), others or "–")
     if one.pairing is None:
-        return (*row, "–", "–", "–")
+        return (*row, "–", "–", "–", "–")
     low, high = one.pairing.interval_points
     change = f"{one.pairing.change_points:+.2f} ({low:+.2f} to {high:+.2f})"
-    return (*row, one.pairing.reference.removesuffix(".tflite"), change, f"{one.pairing.mcnemar_p:.3g}")
+    same = f"{one.pairing.agreement_percent:.1f}%"
+    return (*row, title(one.pairing.reference), same, change, f"{one.pairing.mcnemar_p:.3g}")
 
 
 def _loss(model: Model, loss: Loss) -> tuple[str, ...]:
-    against = loss.reference.removesuffix(".tflite") if loss.reference else "float32, at conversion"
+    against = title(loss.reference) if loss.reference else "float32, at conversion"
     data = f"{loss.quantized.agreement.images} held out of {loss.quantized.data}"
     return (
         *(model.title, against, (loss.quantized.data or "–") if loss.reference else data),
         *(f"{rate.percent:.1f}%" for rate in (loss.quantized.agreement, loss.quantized.top5_agreement)),
-        figures.decimal(loss.quantized.sqnr_db),
+        *(loss.scores, figures.decimal(loss.quantized.sqnr_db)),
         f"{loss.quantized.kl_divergence_nats:.4f}",
     )
 
@@ -255,7 +259,7 @@ def _timing(found: Overview, timing: Timing) -> tuple[str, ...]:
     measured = timing.measured
     peak = None if measured.peak_bytes is None else measured.peak_bytes / 1e6
     return (
-        *(measured.model.removesuffix(".tflite"), _place(found, timing), f"{measured.latency.runs:,}"),
+        *(title(measured.model), _place(found, timing), f"{measured.latency.runs:,}"),
         *_percentiles(timing, "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "mean_ms"),
         *(_milliseconds(measured.init_ms), _milliseconds(measured.first_ms), figures.decimal(peak)),
         f"{measured.delegated_nodes} of {measured.nodes}",
@@ -298,7 +302,7 @@ def _place(found: Overview, timing: Timing) -> str:
 
 
 def _profiled(found: Overview, profile: Profile) -> str:
-    return f"{profile.model.removesuffix('.tflite')}, {found.machines[profile.machine]}"
+    return f"{title(profile.model)}, {found.machines[profile.machine]}"
 
 
 def _slowest(name: str, profile: Profile) -> Table | None:
