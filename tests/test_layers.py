@@ -28,8 +28,8 @@ BOARD_SIDE = (
     "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
     "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency", "manifest",
     "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
-    "representative", "runner", "runtime", "saved_document", "saved_reports", "schema", "sending", "ssh", "stability", "steps", "streams",
-    "synthetic", "validation",
+    "representative", "runner", "runtime", "saved_document", "saved_reports", "schema", "sending", "ssh", "stability",
+    "steps", "streams", "synthetic", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}

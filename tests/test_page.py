@@ -353,6 +353,10 @@ class TestWhatItSays:
                 found, arguments = found.commands[arguments[0]], arguments[1:]
             found.make_context(name, arguments, click.Context(cli.main))  # parses and checks, and does not run
 
+    def test_a_compiled_model_is_compiled_again(self, tmp_path: Path) -> None:
+        compiled = manifest("lite0-int8_edgetpu.tflite") | {"edgetpu": {"source": {"file": "lite0-int8.tflite"}}}
+        assert "lite-toolkit edgetpu compile lite0-int8.tflite" in page(tmp_path, compiled).told()
+
 
 class TestSoundness:
     def test_nothing_is_loaded_and_nothing_runs(self, whole: Page) -> None:

@@ -73,6 +73,7 @@ def _manifest(document: Part) -> Iterator[Value]:
         weights_sha256=_optional(weights["sha256"], _text),
         recipe=document["recipe"]["name"].text,
         calibration=images,
+        compiled_from=document["edgetpu"]["source"]["file"].text if "edgetpu" in document.names else None,
         versions=tuple(_facts(document["versions"], document["versions"].names)),
     )
     if not held_out.missing:

@@ -19,6 +19,8 @@ def commands(source: Source) -> list[str]:
 
 
 def _convert(origin: Origin) -> list[str]:
+    if origin.compiled_from:
+        return ["edgetpu", "compile", origin.compiled_from]
     network = ["--variant", origin.variant] if origin.variant else ["--model", origin.weights]
     line = ["convert", *network, f"--{origin.format}"]
     if origin.recipe != origin.format:

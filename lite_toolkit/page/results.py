@@ -18,6 +18,7 @@ class Origin:
         scores: "logits", "probabilities" or "scores".
         input_type: such as "uint8".
         calibration: description of the images; None where there were none.
+        compiled_from: the file that the Edge TPU compiler compiled; None where it did not.
         versions: packages and Python, by name.
     """
 
@@ -32,6 +33,7 @@ class Origin:
     weights_sha256: str | None
     recipe: str
     calibration: str | None
+    compiled_from: str | None
     versions: tuple[tuple[str, str], ...]
 
 
