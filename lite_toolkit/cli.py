@@ -16,6 +16,7 @@ from lite_toolkit.commands import (
     inspect,
     networks,
     package,
+    report,
     validate,
     verify,
 )
@@ -65,7 +66,7 @@ def main() -> None:
 
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
-    *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare),
+    *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare, report.report),
     *(devices.devices, devices.doctor, package.package, verify.verify, edgetpu.edgetpu),
 ):
     main.add_command(command)

@@ -9,6 +9,9 @@ from lite_toolkit.errors import MissingExtraError, OutputError
 
 FORMATS = (".png", ".svg")
 
+# Left alone, matplotlib draws the ids inside an SVG file by chance, and takes dollar signs in names for formulas.
+SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "lite-toolkit", "text.parse_math": False}
+
 
 def require(path: Path) -> None:
     """Refuse at the start of a long job a picture that its end could not make.
@@ -19,6 +22,11 @@ def require(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path}: a picture's suffix must be one of {', '.join(FORMATS)}")
+    require_matplotlib()
+
+
+def require_matplotlib() -> None:
+    """Raises MissingExtraError where matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401  # only whether it is there
     except ImportError as error:
@@ -31,9 +39,9 @@ def save(figure: Callable[[], Any], title: str, path: Path) -> None:
     import matplotlib
 
     suffix = path.suffix.lower()
-    # Left alone, matplotlib writes the date and its own version into the file, and draws the ids inside it by chance.
+    # Left alone, matplotlib writes the date and its own version into the file.
     unsigned = {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lite-toolkit"}):
+    with matplotlib.rc_context(SETTINGS):
         picture = figure()
         with outputs.replacing(path) as temporary:
             picture.savefig(temporary, format=suffix[1:], dpi=150, metadata={"Title": title, **unsigned})

@@ -1,18 +1,17 @@
 """Reports that the toolkit wrote, as values; the files are read without trust."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.distribution import Distribution
 from lite_toolkit.errors import ReportError
-from lite_toolkit.report import SCHEMA_VERSION
+from lite_toolkit.saved_document import Part, read_document
 
-_LARGEST = 2**53  # a float holds every whole number up to here
+LONGEST_MS = 1e12  # of a run: 64 bits hold its nanoseconds
 
 
 @dataclass(frozen=True)
@@ -106,67 +105,12 @@ def read(path: Path) -> Report:
         ReportError: the file is no report of these kinds, of another schema version, or damaged.
         OSError: it cannot be read.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path} is no JSON file: {' '.join(str(error).split())}") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
-    kind = schema.removeprefix("lite-toolkit/") if isinstance(schema, str) else ""
-    if kind not in KINDS:
-        raise ReportError(f"{path} has schema {schema!r}: must be lite-toolkit/ and one of {', '.join(KINDS)}")
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise ReportError(f"{path} has schema version {found.get('schema_version')!r}: must be {SCHEMA_VERSION}")
-    return Report(path, kind, KINDS[kind](_Part(str(path), "", found)))
+    kind, document = read_document(path, KINDS)
+    return Report(path, kind, KINDS[kind](document))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A part of a document, which knows its place there."""
-
-    file: str
-    place: str
-    content: Any
-
-    def __getitem__(self, key: str) -> "_Part":
-        self.require(isinstance(self.content, dict) and key in self.content, f"must have {key!r}")
-        return _Part(self.file, f"{self.place}.{key}".lstrip("."), self.content[key])
-
-    def __iter__(self) -> Iterator["_Part"]:
-        self.require(isinstance(self.content, list), "must be a list")
-        for index, value in enumerate(self.content):
-            yield _Part(self.file, f"{self.place}[{index}]", value)
-
-    def require(self, condition: object, what: str) -> None:
-        if not condition:
-            raise ReportError(f"{self.file} is damaged: {self.place or 'the document'} {what}")
-
-    @property
-    def text(self) -> str:
-        self.require(isinstance(self.content, str), "must be a text")
-        return str(self.content)
-
-    @property
-    def number(self) -> float:
-        self.require(type(self.content) in (int, float) and abs(self.content) <= _LARGEST, "must be a finite number")
-        return float(self.content)
-
-    @property
-    def positive(self) -> float:
-        self.require(self.number > 0, "must be above 0")
-        return self.number
-
-    @property
-    def count(self) -> int:
-        self.require(type(self.content) is int and 0 <= self.content <= _LARGEST, "must be a whole number from 0")
-        return int(self.content)
-
-    @property
-    def missing(self) -> bool:
-        return self.content is None
-
-
-def _several(read_one: Callable[[_Part], Content]) -> Callable[[_Part], dict[str, Content]]:
-    def read_all(document: _Part) -> dict[str, Content]:
+def _several(read_one: Callable[[Part], Content]) -> Callable[[Part], dict[str, Content]]:
+    def read_all(document: Part) -> dict[str, Content]:
         found = {part["device"].text: read_one(part) for part in document["devices"]}
         document["devices"].require(len(found) == len(document["devices"].content), "must have each device once")
         return found
@@ -174,25 +118,26 @@ def _several(read_one: Callable[[_Part], Content]) -> Callable[[_Part], dict[str
     return read_all
 
 
-def _alone(read_one: Callable[[_Part], Content]) -> Callable[[_Part], dict[str, Content]]:
+def _alone(read_one: Callable[[Part], Content]) -> Callable[[Part], dict[str, Content]]:
     return lambda document: {"": read_one(document)}
 
 
-def _benchmarked(part: _Part) -> Benchmarked:
+def _benchmarked(part: Part) -> Benchmarked:
     environment = part["environment"]
     environment.require(isinstance(environment.content, dict), "must be an object")
     told = {name: json.dumps(value, ensure_ascii=False).strip('"') for name, value in environment.content.items()}
-    return Benchmarked(told, tuple(_measured(measurement) for measurement in part["measurements"]))
+    return Benchmarked(told, tuple(measured(measurement) for measurement in part["measurements"]))
 
 
-def _measured(part: _Part) -> Measured:
+def measured(part: Part) -> Measured:
+    """One of the measurements of a benchmark."""
     memory, nodes, doubts = part["memory"], part["nodes"], part["doubts"]
     return Measured(
         model=part["model"].text,
         threads=part["threads"].count,
         delegate=part["delegate"].text,
         size_bytes=part["size_bytes"].count,
-        runs_ns=tuple(max(1, round(value.positive * 1e6)) for value in part["latency"]["raw_ms"]),
+        runs_ns=runs(part["latency"]),
         init_ms=part["init_ms"].number,
         first_ms=part["first_ms"].number,
         peak_bytes=None if memory["peak_bytes"].missing else memory["peak_bytes"].count,
@@ -203,30 +148,46 @@ def _measured(part: _Part) -> Measured:
     )
 
 
-def _evaluated(part: _Part) -> Evaluated:
-    top = {row["k"].count: _rate(row["correct_images"], row["images"].count) for row in part["top"]}
-    part["top"].require(1 in top, "must have k 1")
-    return Evaluated(part["model"]["file"].text, part["data"].text, top)
+def runs(part: Part) -> tuple[int, ...]:
+    """Wall times of the runs that a part with "raw_ms" holds, one at least, in nanoseconds."""
+    raw = part["raw_ms"]
+    raw.require(raw.content, "must hold a run")
+    times = [value.positive for value in raw]
+    raw.require(max(times) < LONGEST_MS, f"must be below {LONGEST_MS:g}")
+    return tuple(max(1, round(time * 1e6)) for time in times)
 
 
-def _rate(correct: _Part, images: int) -> Rate:
+def evaluated(part: Part) -> Evaluated:
+    """The report of an evaluation on one device."""
+    return Evaluated(part["model"]["file"].text, part["data"].text, top(part["top"]))
+
+
+def top(part: Part) -> dict[int, Rate]:
+    """k -> images whose true class is among the best k; 1 is always there."""
+    found = {row["k"].count: _rate(row["correct_images"], row["images"].count) for row in part}
+    part.require(1 in found, "must have k 1")
+    return found
+
+
+def _rate(correct: Part, images: int) -> Rate:
     correct.require(0 < images >= correct.count, f"must be at most the number of images, {images}, above 0")
     return Rate(correct.count, images)
 
 
-def _of_manifest(part: _Part) -> Quantized:
+def _of_manifest(part: Part) -> Quantized:
     model, held_out = part["model"], part["held_out"]
     if held_out.missing:
         raise ReportError(f"{part.file} has no held-out images: a float32 model has none, nor has one without data")
     data = None if part["calibration"].missing else part["calibration"]["description"].text
-    return _quantized(held_out["comparison"], model["file"].text, data, model["size_bytes"].count)
+    return quantized(held_out["comparison"], model["file"].text, data, model["size_bytes"].count)
 
 
-def _of_validation(part: _Part) -> Quantized:
-    return _quantized(part["comparison"], part["quantized"].text, part["data"].text, None)
+def _of_validation(part: Part) -> Quantized:
+    return quantized(part["comparison"], part["quantized"].text, part["data"].text, None)
 
 
-def _quantized(part: _Part, model: str, data: str | None, size_bytes: int | None) -> Quantized:
+def quantized(part: Part, model: str, data: str | None, size_bytes: int | None) -> Quantized:
+    """What the part "comparison" of a validation or a manifest tells; the rest is told beside it."""
     images = part["images"].count
     return Quantized(
         model=model,
@@ -240,17 +201,17 @@ def _quantized(part: _Part, model: str, data: str | None, size_bytes: int | None
     )
 
 
-def _share(percent: _Part, images: int) -> Rate:
+def _share(percent: Part, images: int) -> Rate:
     """The count behind a percentage."""
     percent.require(images and 0 <= percent.number <= 100, "must be from 0 to 100, of 1 image or more")
     return Rate(round(percent.number * images / 100), images)
 
 
-KINDS: dict[str, Callable[[_Part], dict[str, Content]]] = {
+KINDS: dict[str, Callable[[Part], dict[str, Content]]] = {
     "benchmark": _alone(_benchmarked),
     "benchmark-devices": _several(_benchmarked),
-    "evaluate": _alone(_evaluated),
-    "evaluate-devices": _several(_evaluated),
+    "evaluate": _alone(evaluated),
+    "evaluate-devices": _several(evaluated),
     "manifest": _alone(_of_manifest),
     "validate": _alone(_of_validation),
 }

@@ -29,8 +29,8 @@ BOARD_SIDE = (
     "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
     "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency", "manifest",
     "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
-    "representative", "runner", "runtime", "saved_reports", "schema", "sending", "ssh", "stability", "steps", "streams",
-    "synthetic", "validation",
+    "representative", "runner", "runtime", "saved_document", "saved_reports", "schema", "sending", "ssh", "stability",
+    "steps", "streams", "synthetic", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
@@ -114,7 +114,8 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram", "latency_plot", "pictures", "plot"}),
+        ("matplotlib", {"diagram", "latency_plot", "page.drawing", "page.svg", "pictures", "plot"}),
+        ("jinja2", {"page.document"}),
         ("rich", {"console"}),
         ("click", {"cli", "console", *COMMANDS}),
         ("pickle", set()),

@@ -64,7 +64,8 @@ def test_every_module_is_inside_and_nothing_else(wheel: Path) -> None:
     metadata = f"lite_toolkit-{lite_toolkit.__version__}.dist-info"
     names = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
     assert modules <= inside
-    assert rest == {Path("lite_toolkit/py.typed")} | {Path(metadata, name) for name in names}
+    templates = {Path("lite_toolkit/page", name) for name in ("macros.html", "page.css", "page.html")}
+    assert rest == {Path("lite_toolkit/py.typed")} | templates | {Path(metadata, name) for name in names}
 
 
 def test_the_recipes_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:

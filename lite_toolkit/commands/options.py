@@ -48,7 +48,8 @@ class Delivery:
             show()
 
 
-def _require_own_place(report: Path, others: Iterable[object]) -> None:
+def require_own_place(report: Path, others: Iterable[object]) -> None:
+    """Refuse a report that would replace one of the other files of a command, or be replaced by it."""
     for other in others:
         for path in other if isinstance(other, tuple) else (other,):
             if isinstance(path, Path) and path.resolve() == report.resolve():
@@ -66,7 +67,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_delivery(*, as_json: bool, report: Path | None, force: bool, **options: Any) -> None:
         if report:
-            _require_own_place(report, options.values())
+            require_own_place(report, options.values())
             outputs.require_free([report], force)
         command(delivery=Delivery(as_json, report, force), **options)
 

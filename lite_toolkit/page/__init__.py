@@ -1,0 +1,1 @@
+"""One static page of HTML from saved results."""

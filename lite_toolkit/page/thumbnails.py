@@ -1,0 +1,54 @@
+"""One small picture of each class, inside the page itself."""
+
+import base64
+import io
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from lite_toolkit import ground_truth
+from lite_toolkit.errors import ImageError
+from lite_toolkit.ground_truth import MAXIMUM_INDEX, Numbering
+from lite_toolkit.images import find_images, read_image
+from lite_toolkit.page.results import Judged
+
+SIDE = 96  # pixels; shown at half the side, for dense screens
+_QUALITY = 80
+
+
+def examples(folder: Path, class_index: Path | None, judged: Judged, wanted: Collection[int]) -> dict[int, str]:
+    """A picture of each wanted class that the folder has, as a data URI by class.
+
+    Args:
+        folder: of images; their classes are told as for `evaluate`.
+        class_index: a file of the data set's classes, as for `evaluate`.
+        judged: an evaluation on such images; its names of classes may be folders' names.
+        wanted: indices of the model's classes.
+
+    Raises:
+        ImageError: there are no images, or their classes are not told.
+    """
+    names = [path.relative_to(folder).as_posix() for path in find_images(folder)]
+    index = ground_truth.read_class_index(class_index) if class_index else None
+    numbering = Numbering(1001 if judged.offset else MAXIMUM_INDEX, index, _labels(judged))
+    found: dict[int, str] = {}
+    for name, number in zip(names, ground_truth.read(folder, names, numbering).classes.tolist(), strict=True):
+        if number in wanted and number not in found:
+            try:
+                found[number] = _thumbnail(folder / name)
+            except ImageError:
+                continue  # another image of the class may be sound
+    return found
+
+
+def _thumbnail(path: Path) -> str:
+    picture = ImageOps.fit(read_image(path), (SIDE, SIDE), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    picture.save(written, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
+def _labels(judged: Judged) -> Sequence[str] | None:
+    named: Mapping[int, str] = {one.index: one.name for one in judged.classes if one.name}
+    return [named.get(number, "") for number in range(max(named) + 1)] if named else None

@@ -1,0 +1,100 @@
+"""A JSON document that the toolkit wrote, read without trust."""
+
+import json
+import re
+import reprlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lite_toolkit.errors import ReportError
+from lite_toolkit.report import SCHEMA_VERSION
+
+LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
+
+_LARGEST = 2**53  # a float holds every whole number up to here
+# Controls and lone surrogates, which neither a terminal nor a page can show, and marks that turn the direction of text.
+_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a document, which knows its place there; what is asked for and is not there is a ReportError."""
+
+    file: str
+    place: str
+    content: Any
+
+    def __getitem__(self, key: str) -> "Part":
+        self.require(isinstance(self.content, dict) and key in self.content, f"must have {key!r}")
+        return Part(self.file, f"{self.place}.{key}".lstrip("."), self.content[key])
+
+    def __iter__(self) -> Iterator["Part"]:
+        self.require(isinstance(self.content, list), "must be a list")
+        for index, value in enumerate(self.content):
+            yield Part(self.file, f"{self.place}[{index}]", value)
+
+    def require(self, condition: object, what: str) -> None:
+        """Complain that this part `what`, unless the condition holds."""
+        if not condition:
+            raise ReportError(f"{self.file} is damaged: {self.place or 'the document'} {what}")
+
+    @property
+    def text(self) -> str:
+        """A text, made fit to be shown: of one line, cut at `LONGEST_TEXT`, what cannot be shown replaced by U+FFFD."""
+        self.require(isinstance(self.content, str), "must be a text")
+        start = str(self.content)[: LONGEST_TEXT + 1]
+        return _UNSHOWABLE.sub("\ufffd", start if len(start) <= LONGEST_TEXT else f"{start[:LONGEST_TEXT]}…")
+
+    @property
+    def number(self) -> float:
+        """A finite number."""
+        self.require(type(self.content) in (int, float) and abs(self.content) <= _LARGEST, "must be a finite number")
+        return float(self.content)
+
+    @property
+    def positive(self) -> float:
+        """A number above 0."""
+        self.require(self.number > 0, "must be above 0")
+        return self.number
+
+    @property
+    def count(self) -> int:
+        """A whole number from 0."""
+        self.require(type(self.content) is int and 0 <= self.content <= _LARGEST, "must be a whole number from 0")
+        return int(self.content)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that an object has."""
+        self.require(isinstance(self.content, dict), "must be an object")
+        return list(self.content)
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is null."""
+        return self.content is None
+
+
+def read_document(path: Path, kinds: Collection[str]) -> tuple[str, Part]:
+    """The kind of a document, such as "benchmark-devices", and the whole of it.
+
+    Raises:
+        ReportError: the file is no document of one of `kinds`, of another schema version, or damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{path} is no JSON file: {' '.join(str(error).split())}") from error
+    schema = found.get("schema") if isinstance(found, dict) else None
+    kind = schema.removeprefix("lite-toolkit/") if isinstance(schema, str) else ""
+    if kind not in kinds:
+        raise ReportError(
+            f"{path} has schema {reprlib.repr(schema)}: must be lite-toolkit/ and one of {', '.join(kinds)}"
+        )
+    version = found.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ReportError(f"{path} has schema version {reprlib.repr(version)}: must be {SCHEMA_VERSION}")
+    return kind, Part(str(path), "", found)
