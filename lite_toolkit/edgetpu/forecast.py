@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.executable import Package, packages
@@ -97,6 +97,30 @@ class Forecast:
         """The operators counted as in the compiler's log."""
         counts = Counter((operator.name, operator.status) for operator in self.operators)
         return tuple(rules.StatusCount(name, count, status) for (name, status), count in sorted(counts.items()))
+
+    @property
+    def left(self) -> str:
+        """What stays on the CPU, or why the compiler will refuse the model, in one line; empty for neither."""
+        if self.refusals:
+            return "; ".join(self.refusals)
+        reasons = Counter((op.name, op.reason, op.remedy) for op in self.operators if not op.mapped)
+        told = [f"{name} ×{count} ({', '.join(filter(None, why))})" for (name, *why), count in reasons.most_common()]
+        count = f"{self.on_cpu} {'operator stays' if self.on_cpu == 1 else 'operators stay'} on the CPU"
+        return f"{count}: {'; '.join(told)}" if told else ""
+
+    def summary(self) -> dict[str, Any]:
+        """The figures for a manifest; ranges are [least, most]."""
+        return {
+            "name": "edgetpu",
+            "operators": len(self.operators),
+            "mapped": self.mapped,
+            "parameters_bytes": self.parameters_bytes,
+            "cached_bytes": [self.least.cached, self.most.cached],
+            "streamed_bytes": [self.most.streamed, self.least.streamed],
+            "minimum_runtime": DEFAULT_RUNTIME,
+            "lowest_runtime": self.lowest_runtime,
+            "uncertain": list(self.uncertain),
+        }
 
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""

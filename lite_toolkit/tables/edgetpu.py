@@ -199,9 +199,7 @@ def _executable(executable: Executable) -> tuple[str, ...]:
 
 
 def _range(least: int, most: int) -> str:
-    if least == most:
-        return figures.mebibytes(least)
-    return f"{figures.mebibytes(least)} to {figures.mebibytes(most)}, by the room that activations leave"
+    return figures.between(least, most) + ("" if least == most else ", by the room that activations leave")
 
 
 def _streaming(found: Forecast) -> str:
