@@ -54,6 +54,23 @@ def test_parameter_bytes_are_the_compiler_s(name: str) -> None:
 
 
 @pairs
+def test_what_the_compiler_streamed_is_within_the_bounds(name: str) -> None:
+    found = of_pair(name)
+    if "lstm" not in name:  # of which only a part is counted
+        assert found.most.streamed <= PAIRS[name]["parameters_streamed_bytes"] <= found.least.streamed
+
+
+def test_a_wide_layer_may_be_streamed_though_there_is_room(shared: Path) -> None:
+    """Two dense layers of 16,384 inputs; the compiler streamed 524,288 bytes."""
+    found = of_pair("libr_bright_128x128")
+    assert (found.most.streamed, found.least.streamed) == (0, 524_288)
+    uncertain = [operator.name for operator in found.operators if operator.residence == "uncertain"]
+    assert uncertain == ["FULLY_CONNECTED"] * 2
+    assert any("whether 2 layers stay on the chip" in text for text in found.uncertain)
+    assert not any("whether" in text and "stay on the chip" in text for text in of_pair("libr_bright_64x64").uncertain)
+
+
+@pairs
 def test_compiled_models_are_opened(name: str) -> None:
     found = check(SHARED / "pairs" / f"{name}_edgetpu.tflite")
     assert isinstance(found, Compiled)

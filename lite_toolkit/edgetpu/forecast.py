@@ -2,15 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.executable import Package, packages
-from lite_toolkit.edgetpu.parameters import CAPACITY, Placement, parameter_bytes, place
+from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
+from lite_toolkit.edgetpu.view import View
 from lite_toolkit.graph import Graph, Operator, Subgraph, read_graph
 
 Residence = Literal["on chip", "streamed", "uncertain"]
@@ -191,7 +192,8 @@ def forecast(file: str, graph: Graph) -> Forecast:
     kept = delegated[0] if delegated else frozenset()
     mapped = [operator for operator in main.operators if operator.index in kept]
     sizes = dict(zip((op.index for op in mapped), parameter_bytes(main, mapped), strict=True))
-    placements, cached = zip(*(place(list(sizes.values()), capacity) for capacity in _capacities()), strict=True)
+    wide = {position: sizes[op.index] for position, op in enumerate(mapped) if is_wide(main, op)}
+    placements, cached = zip(*(place([*sizes.values()], *room) for room in _rooms(wide)), strict=True)
     residences = dict(zip(sizes, map(_residence, zip(*cached, strict=True)), strict=True))
     least, most = (extreme(placements, key=lambda placement: placement.cached) for extreme in (min, max))
     operators = tuple(
@@ -205,17 +207,22 @@ def forecast(file: str, graph: Graph) -> Forecast:
         operators=operators,
         parts=len(delegated),
         refusals=tuple(_refusals(main, verdicts)),
-        uncertain=tuple(_uncertain(graph, operators, least, most)),
+        uncertain=(*_uncertain_memory(main, mapped, sum(sizes.values()), wide), *_uncertain(graph, operators)),
         least=least,
         most=most,
         lowest_runtime=max((_runtime(operator) for operator in mapped), default=LOWEST_RUNTIME),
     )
 
 
-def _capacities() -> Iterator[int]:
-    """From the least to the most: with more room, other layers fit, and once in a while fewer bytes."""
+def _rooms(wide: Mapping[int, int]) -> Iterator[tuple[int, Collection[int]]]:
+    """Capacities, and positions of what is streamed in any case: with more room, once in a while fewer bytes fit.
+
+    At worst all wide layers, given by position and bytes, are streamed, and the largest takes twice its room.
+    """
     least, most = CAPACITY
-    return (least + (most - least) * step // (_CAPACITIES - 1) for step in range(_CAPACITIES))
+    yield from ((least + (most - least) * step // (_CAPACITIES - 1), ()) for step in range(_CAPACITIES))
+    if wide:
+        yield max(0, least - 2 * max(wide.values())), wide
 
 
 def _residence(cached: Sequence[bool]) -> Residence:
@@ -249,17 +256,29 @@ def _refusals(graph: Subgraph, verdicts: Sequence[rules.Verdict]) -> Iterator[st
         yield "Model not quantized: no tensor is int8 or uint8"
 
 
-def _uncertain(graph: Graph, operators: Sequence[OperatorForecast], least: Placement, most: Placement) -> Iterator[str]:
-    if least != most:
+def _uncertain_memory(graph: Subgraph, mapped: Sequence[Operator], total: int, wide: Collection[int]) -> Iterator[str]:
+    if total > CAPACITY[0]:
         low, high = (bound / 2**20 for bound in CAPACITY)
         yield f"what stays on the chip: it has had {low:.2f} to {high:.2f} MiB of room, less with large activations"
+    if wide:
+        layers = "1 layer stays" if len(wide) == 1 else f"{len(wide)} layers stay"
+        known = f"one of {NARROW:,} did, one of {WIDE:,} was streamed though there was room"
+        yield f"whether {layers} on the chip, by the weights of each output: {known}"
+    elementwise = (View(graph, op) for op in mapped if op.name in _ELEMENTWISE)
+    constants = Counter(view.operator.name for view in elementwise if any(part.is_constant for part in view.inputs))
+    if constants:
+        named = ", ".join(f"{name} ×{count}" for name, count in sorted(constants.items()))
+        yield f"the constants of {named}: they are not counted, and may be streamed"
+
+
+def _uncertain(graph: Graph, operators: Sequence[OperatorForecast]) -> Iterator[str]:
     for doubt, count in Counter(op.doubt for op in operators if op.mapped and op.doubt).items():
         yield f"whether {count} mapped {'operator is' if count == 1 else 'operators are'} mapped: {doubt}"
-    mapped = {operator.name for operator in operators if operator.mapped}
-    if mapped & {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"}:
+    mapped = {operator.name: operator.parameters_bytes for operator in operators if operator.mapped}
+    if mapped.keys() & {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"}:
         yield "the parameters of the LSTM: its weights alone are counted, and the device stores more"
-    if "SOFTMAX" in mapped:
-        yield "the parameters of SOFTMAX: 47 KiB for 1001 elements with compiler 16, none before"
+    if mapped.get("SOFTMAX"):
+        yield f"the parameters of SOFTMAX: {mapped['SOFTMAX']:,} bytes with compiler 16, none before"
     unknown = [tensor for tensor in graph.subgraphs[0].tensors if any(side < 0 for side in tensor.shape_signature)]
     if unknown:
         yield f"unknown dimensions, as of {unknown[0].name!r}: the stored ones are compiled"
@@ -273,6 +292,7 @@ def _runtime(operator: Operator) -> int:
     return 13 if dilated else _RUNTIMES.get(operator.name, LOWEST_RUNTIME)
 
 
+_ELEMENTWISE = frozenset(("ADD", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB"))
 # The column "runtime version" of https://coral.ai/docs/edgetpu/models-intro, where it is not "all".
 _RUNTIMES = {
     **dict.fromkeys(("EXPAND_DIMS", "PACK", "PRELU", "QUANTIZE", "SUM", "TRANSPOSE_CONV"), 13),
