@@ -106,7 +106,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError(f"samples of mode {image.mode!r} have no known range: must be 8 or 16 bits")
     # Without it the conversion drops a palette's alpha all the same, and warns.
     image.info.pop("transparency", None)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # a conversion to the same mode copies
 
 
 def _walk(folder: Path) -> list[Path]:
