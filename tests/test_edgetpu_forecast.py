@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from lite_toolkit import pipeline, recipes
 from lite_toolkit.cli import main
+from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import packages
-from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Compiled, Forecast, check, forecast
+from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Forecast, check, forecast
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
-from lite_toolkit.edgetpu.executable import Package, packages
+from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
+from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
@@ -128,37 +129,6 @@ class Forecast:
         return self.most.streamed / BANDWIDTHS[interface], self.least.streamed / BANDWIDTHS[interface]
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """What is inside a model that the Edge TPU compiler has written.
-
-    Attributes:
-        packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
-        on_cpu: the operators beside them by name.
-    """
-
-    file: str
-    size_bytes: int
-    sha256: str
-    packages: tuple[Package, ...]
-    on_cpu: dict[str, int]
-
-    @property
-    def cached_bytes(self) -> int:
-        """Parameters that stay on the chip."""
-        return sum(package.cached_bytes for package in self.packages)
-
-    @property
-    def streamed_bytes(self) -> int:
-        """Parameters that are sent for every inference."""
-        return sum(package.streamed_bytes for package in self.packages)
-
-    @property
-    def minimum_runtime(self) -> int | None:
-        """The version that the runtime must have at least; None where nothing is mapped."""
-        return max((package.minimum_runtime for package in self.packages), default=None)
-
-
 def check(path: Path) -> Forecast | Compiled:
     """The forecast for a `.tflite` file, or what is inside where it is compiled already.
 
@@ -167,17 +137,6 @@ def check(path: Path) -> Forecast | Compiled:
     """
     graph = read_graph(path)
     return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
-
-
-def open_compiled(file: str, graph: Graph) -> Compiled:
-    """What is inside a file that the compiler has written.
-
-    Raises:
-        ModelError: a package is malformed.
-    """
-    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != rules.CUSTOM_OPERATOR)
-    digest = hashlib.sha256(graph.content).hexdigest()
-    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
 
 
 def forecast(file: str, graph: Graph) -> Forecast:

@@ -17,9 +17,9 @@ from lite_toolkit.graph import Operator, Subgraph, Tensor
 BLOCK = 64  # bytes; every operator's parameters fill whole ones
 # Used plus remaining bytes for parameters in the logs of compiler 16: the least, with large activations, and the most.
 CAPACITY = (round(6.86 * 2**20), round(7.98 * 2**20))
-# Weights of one output: the most of a layer that stayed on the chip, and the least of one that was streamed though there
-# was room, both dense layers of LibrEdgeTPU. In issue 572 of google-coral/edgetpu one of 28,224 was streamed too, and by
-# the log the others had less room by twice its bytes.
+# Weights of one output: the most of a layer that stayed on the chip, and the least of one that was streamed, though
+# there was room; both are dense layers of LibrEdgeTPU. In issue 572 of google-coral/edgetpu one of 28,224 was streamed
+# too, and by the log the others had less room by twice its bytes.
 NARROW, WIDE = 4_096, 16_384
 # Compiler 16 adds matrices to a softmax of 1001 elements, and none to one of 4096.
 PLAIN_SOFTMAX = 4096

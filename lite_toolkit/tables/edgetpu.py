@@ -6,12 +6,12 @@ from typing import Any
 
 from lite_toolkit.console import print_facts, print_notes, print_table
 from lite_toolkit.edgetpu.compilation import Compilation
+from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import Executable
 from lite_toolkit.edgetpu.forecast import (
     ASSUMPTION,
     BANDWIDTHS,
     DEFAULT_RUNTIME,
-    Compiled,
     Forecast,
     OperatorForecast,
 )
