@@ -170,6 +170,19 @@ def test_more_than_the_chip_holds_is_streamed_within_a_bound(
         assert (least, most) == (found.most.streamed / rate, found.least.streamed / rate)
 
 
+@pytest.mark.parametrize("kind", ["ADD", "RELU"])
+def test_constants_of_elementwise_operators_are_uncertain(kind: str, lite0: Path) -> None:
+    graph = read_graph(lite0)
+    main = graph.subgraphs[0]
+    weights = next(operator.inputs[1] for operator in main.operators if operator.name == "CONV_2D")
+    added = next(operator for operator in main.operators if operator.name == "ADD")
+    constant = dataclasses.replace(added, name=kind, inputs=(added.inputs[0], weights))
+    operators = tuple(constant if operator is added else operator for operator in main.operators)
+    changed = dataclasses.replace(graph, subgraphs=(dataclasses.replace(main, operators=operators),))
+    told = [text for text in forecast("x", changed).uncertain if "constants" in text]
+    assert told == (["the constants of ADD ×1: they are not counted, and may be streamed"] if kind == "ADD" else [])
+
+
 # The command
 
 
