@@ -33,8 +33,19 @@ _ORIENTATIONS = {
 def extensions() -> list[str]:
     """The file extensions, in lower case with their dot, that this Pillow reads as images."""
     Image.init()
-    known = Image.registered_extensions().items()
+    return _loaded_extensions()
+
+
+def _loaded_extensions() -> list[str]:
+    """Those of the formats whose modules Pillow has loaded so far."""
+    known = Image.EXTENSION.items()
     return sorted(extension for extension, name in known if name in Image.OPEN and name not in _REFUSED_FORMATS)
+
+
+def _image_suffixes(found: set[str]) -> set[str]:
+    """Which of the suffixes of files are images'; the modules of rare formats take 20 ms, and are often not needed."""
+    Image.preinit()
+    return found if found <= set(_loaded_extensions()) else found & set(extensions())
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -48,8 +59,9 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'must be a folder of images' if folder.exists() else 'no such folder'}")
-    allowed = set(extensions())
-    found = [path for path in _walk(folder) if path.suffix.lower() in allowed and path.is_file()]
+    files = _walk(folder)
+    allowed = _image_suffixes({path.suffix.lower() for path in files})
+    found = [path for path in files if path.suffix.lower() in allowed and path.is_file()]
     if not found:
         raise ImageError(
             f"{folder}: no image in this folder: must hold .jpg, .png, .webp, .bmp or other files that Pillow reads"
