@@ -120,8 +120,8 @@ def infer(job: Job) -> Generator[Record, None, None]:
         ModelError: a model cannot be run, gives scores that are no numbers, or a worker died.
         DelegateError: the delegate cannot be loaded, or does not run the model.
     """
-    delegate = choose(job.delegate, job.delegate_options)
-    rehearse(Path(job.models[0]), 1, delegate, job.minimum_runtime)
+    if job.images:
+        rehearse(Path(job.models[0]), 1, choose(job.delegate, job.delegate_options), job.minimum_runtime)
     workers: dict[Connection, BaseProcess] = {}
     try:
         for _ in range(min(job.workers, len(job.images))):
