@@ -1,6 +1,7 @@
 """Delegates: their names, what they took of a model, and every way in which a library fails."""
 
 import json
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from lite_toolkit import delegates, runtime
 from lite_toolkit.cli import main
 from lite_toolkit.delegates import XNNPACK, Delegate, choose
+from lite_toolkit.edgetpu import partition as edgetpu_partition
 from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import DelegateError
 from lite_toolkit.graph import read_graph
@@ -132,6 +134,15 @@ def test_what_a_library_and_xnnpack_took(library: Path, model: Path) -> None:
     assert found.shares == (Share("libtest.so", 4, 2), Share("XNNPACK", found.nodes - 6, 3))
     assert found.kernels == {"QUANTIZE": 2}
     assert found.taken(delegate) == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_forecast_of_the_edge_tpu_cuts_a_graph_as_the_runtime_does(seed: int, library: Path, model: Path) -> None:
+    graph = read_graph(model).subgraphs[0]
+    taken = [operator.index for operator in graph.operators if random.Random(f"{seed} {operator.index}").random() < 0.8]
+    parts = edgetpu_partition.partition(graph, lambda operator: operator.index in taken)
+    loaded = runtime.unallocated(model, 1, choose(str(library), {"nodes": ",".join(map(str, taken))}))
+    assert len(delegate_nodes(loaded)) == sum(part.delegated for part in parts) > 3
 
 
 @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int8"])
