@@ -15,7 +15,9 @@ from lite_toolkit.commands import (
     evaluate,
     inspect,
     networks,
+    package,
     validate,
+    verify,
 )
 from lite_toolkit.errors import LiteToolkitError, OutputError
 
@@ -64,6 +66,6 @@ def main() -> None:
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
     *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare),
-    *(devices.devices, devices.doctor, edgetpu.edgetpu),
+    *(devices.devices, devices.doctor, package.package, verify.verify, edgetpu.edgetpu),
 ):
     main.add_command(command)

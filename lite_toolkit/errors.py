@@ -13,6 +13,7 @@ LiteToolkitError              exit code 1
 ├── DeviceError               a device profile that is not valid, or a target that cannot be one
 ├── JobError                  a job that failed in a process of its own, here or on a board
 ├── ReportError               a saved report that cannot be read, or not be compared
+├── TamperedError             exit code 3: a bundle whose files are not what they were
 └── GateError                 exit code 3: a model that works, but is worse than was asked for
 
 Each message is one line that names the offending value and what is allowed instead.
@@ -81,6 +82,12 @@ class JobError(LiteToolkitError):
 
 class ReportError(LiteToolkitError):
     """A saved report that is damaged or another document, or two that cannot be compared."""
+
+
+class TamperedError(LiteToolkitError):
+    """A bundle whose files are not what they were when it was made."""
+
+    exit_code = 3
 
 
 class GateError(LiteToolkitError):

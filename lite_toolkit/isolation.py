@@ -5,7 +5,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.tools import flatbuffer_utils
+
+from lite_toolkit.errors import LiteToolkitError
+
+try:
+    from ai_edge_litert.tools import flatbuffer_utils
+except ModuleNotFoundError as error:  # tflite-runtime has no such tools
+    raise LiteToolkitError(
+        "looking into a model's layers needs ai-edge-litert, which is not installed: pip install ai-edge-litert, or do "
+        "this on another machine"
+    ) from error
 
 
 def expose(model: bytes, tensors: Sequence[int]) -> bytes:

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +46,57 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_free_folder(path: Path, force: bool, mark: str) -> None:
+    """Refuse at the start of a long job the folder that its end could not write.
+
+    Raises:
+        OutputError: `path` exists, unless `force` and it is a folder that is empty or holds the file `mark`; or it is
+            no place for a folder.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
+    ours = path.is_dir() and not path.is_symlink() and ((path / mark).is_file() or not any(path.iterdir()))
+    if path.exists() and not ours:
+        raise OutputError(f"{path} is not replaced: it is no folder with {mark}; choose another output")
+    _check_writable(path)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill; renamed onto `path` at the end, removed on any failure.
+
+    A folder that stood there before is removed as soon as the new one is in its place. Missing parent folders are made.
+    Raises OutputError where the parent cannot be written or the disk is full.
+    """
+    path = path.absolute()
+    temporary: Path | None = None
+    _check_writable(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        _exchange(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Rename `new` to `path`; what was there comes back on any failure."""
+    aside = new.with_name(f"{new.name}.before")
+    try:
+        if path.exists():
+            path.rename(aside)
+        new.rename(path)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as temporary:
@@ -61,10 +113,14 @@ def write_json(path: Path, document: Mapping[str, object]) -> None:
     write_bytes(path, to_json(document).encode())
 
 
-def _check_place(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise OutputError(f"cannot write {path}: {folder} is no folder that can be written")
+
+
+def _check_place(path: Path) -> None:
+    _check_writable(path)
     # A rename would replace /dev/null itself.
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}: it is no regular file")

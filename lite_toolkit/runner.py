@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lite_toolkit.checkup import doctor
 from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.golden import golden
 from lite_toolkit.inference import inference
 from lite_toolkit.latency import benchmark
 from lite_toolkit.operator_times import profile
@@ -56,6 +57,7 @@ JOBS: dict[str, Callable[[Job], Iterator[Event]]] = {
     "profile": profile,
     "inference": inference,
     "doctor": doctor,
+    "golden": golden,
 }
 
 if __name__ == "__main__":

@@ -93,9 +93,14 @@ class Model:
 
     def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Scores of shape (classes,) for an image of shape (height, width, 3) as the input stores it, in its dtype."""
+        return self.output.dequantize(self.raw(stored))
+
+    def raw(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """The same as the output stores them, in its dtype."""
         self.interpreter.set_tensor(self._input, stored[np.newaxis])
         self.interpreter.invoke()
-        return self.output.dequantize(self.interpreter.get_tensor(self._output)).reshape(-1)
+        found: NDArray[Any] = self.interpreter.get_tensor(self._output).reshape(-1)
+        return found
 
 
 def ends(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[TensorInfo, TensorInfo]:

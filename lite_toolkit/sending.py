@@ -7,7 +7,7 @@ from pathlib import Path
 # All that `runner.py` imports, there and further on; tests/test_sending.py follows the imports.
 # fmt: off
 MODULES = (
-    "__init__", "checkup", "children", "delegates", "errors", "host", "images", "inference", "latency",
+    "__init__", "checkup", "children", "delegates", "errors", "golden", "host", "images", "inference", "latency",
     "operator_times", "partition", "preprocessing", "rehearsal", "runner", "runtime", "streams",
 )
 # fmt: on

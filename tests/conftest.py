@@ -2,11 +2,14 @@
 
 import importlib.metadata
 import os
+import pickle
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +44,12 @@ def imagenet_lite0() -> str:
     except importlib.metadata.PackageNotFoundError:
         pytest.skip(f'needs the package {name}: pip install ".[imagenet]"')
     return name
+
+
+@pytest.fixture(scope="session")
+def ai_edge_litert() -> None:
+    """What tflite-runtime lacks: the tools that take models apart, and an XNNPACK for int8."""
+    pytest.importorskip("ai_edge_litert.tools", reason="tflite-runtime cannot take models apart, nor its XNNPACK int8")
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +88,26 @@ def convert(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Conv
             folder = tmp_path_factory.mktemp(f"{variant}-{'-'.join(formats)}")
             chosen = tuple(recipes.default(form) for form in formats)
             request = pipeline.Request(chosen, variant=variant, output=folder, **(defaults | options))  # type: ignore[arg-type]
-            done[key] = pipeline.convert(request)
+            done[key] = _converted(request)
         return done[key]
 
     return run
+
+
+def _converted(request: pipeline.Request) -> pipeline.Conversion:
+    """By the interpreter that CONVERTER names, where this one has no TensorFlow, like a board's: only its files."""
+    converter = os.environ.get("CONVERTER")
+    if not converter:
+        return pipeline.convert(request)
+    program = """
+import pickle, sys
+from lite_toolkit import pipeline
+made = pipeline.convert(pickle.load(sys.stdin.buffer))
+pickle.dump([file.path for file in made.files], sys.stdout.buffer)
+"""
+    done = subprocess.run([converter, "-c", program], input=pickle.dumps(request), stdout=subprocess.PIPE, check=True)
+    files = [SimpleNamespace(path=path) for path in pickle.loads(done.stdout)]
+    return SimpleNamespace(files=files)  # type: ignore[return-value]
 
 
 # Runs the remote command here, with a home folder of its own, after what the test sets in PLAY.

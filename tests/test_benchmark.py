@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, isolation, latency, pipeline, runtime
+from lite_toolkit import cli, latency, pipeline, runtime
 from lite_toolkit.delegates import NONE
 from lite_toolkit.graph import read_graph
 
@@ -59,6 +59,7 @@ def test_a_measurement_keeps_every_value(model: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+@pytest.mark.usefixtures("ai_edge_litert")
 def test_threads_are_counted_where_they_start(model: Path) -> None:
     """XNNPACK works with the calling thread and so many others."""
     started = [one["threads_started"] for one in report(model, "--threads", "1,2,3")["measurements"]]
@@ -93,6 +94,7 @@ def test_sustained_runs_have_the_state_of_each_second(model: Path) -> None:
         assert {"frequencies_khz", "temperatures_celsius", "throttled"} <= set(second)
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 def test_the_profile_has_every_operator(model: Path) -> None:
     (found,) = report(model, "--profile")["profiles"]
     operators = read_graph(model).subgraphs[0].operators
@@ -102,9 +104,12 @@ def test_the_profile_has_every_operator(model: Path) -> None:
     assert 0.2 < found["sum_ms"] / found["latency"]["p50_ms"] < 5
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int8"])
 def test_operators_as_models_compute_what_the_model_does(form: str, convert: Convert) -> None:
     """Run one after another by the same kernels, they end in the very scores."""
+    from lite_toolkit import isolation
+
     model = convert("lite0", form).files[0].path
     main = read_graph(model).subgraphs[0]
     whole = runtime.interpreter(model, 1, NONE)
@@ -132,6 +137,7 @@ def test_the_drawing(sustained: tuple[str, ...], suffix: str, model: Path, tmp_p
     assert benchmark(model, *FAST, "--plot", picture).exit_code == 1  # it exists
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 def test_what_people_see(model: Path, image: Path) -> None:
     shown = benchmark(model, *FAST, "--preprocess", image, "--profile").stdout
     assert "nodes delegated" in shown
@@ -140,6 +146,7 @@ def test_what_people_see(model: Path, image: Path) -> None:
     assert "DEPTHWISE_CONV_2D" in shown
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 def test_full_delegation_can_be_required(model: Path, convert: Convert) -> None:
     refused = benchmark(model, *FAST, "--require-full-delegation")
     assert refused.exit_code == 1

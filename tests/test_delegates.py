@@ -127,6 +127,7 @@ def load(model: Path, delegate: Delegate) -> tuple[object, object]:
     return loaded, partition(loaded, delegate, early)
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 def test_what_a_library_and_xnnpack_took(library: Path, model: Path) -> None:
     """Nodes 3, 4, 5 and 8 split the rest into three; the first and the last node turn uint8 to int8 and back."""
     delegate = choose(str(library), {"nodes": "3,4,5,8"})
@@ -145,6 +146,7 @@ def test_the_forecast_of_the_edge_tpu_cuts_a_graph_as_the_runtime_does(seed: int
     assert len(delegate_nodes(loaded)) == sum(part.delegated for part in parts) > 3
 
 
+@pytest.mark.usefixtures("ai_edge_litert")
 @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int8"])
 def test_what_xnnpack_took_is_missing_in_the_plan(
     form: str, library: Path, convert: Callable[..., object], tmp_path: Path

@@ -22,6 +22,7 @@ MODULES = {
 # The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
 # fmt: off
 BOARD_SIDE = (
+    "bundle.contents", "bundle.packing", "bundle.parity", "golden",
     "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata",
     "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "comparison", "costs", "data",
     "delegates",

@@ -56,7 +56,9 @@ def test_the_declarative_folders_are_inside(wheel: Path, name: str) -> None:
 
 
 def test_every_module_is_inside_and_nothing_else(wheel: Path) -> None:
-    modules = {path.relative_to(ROOT) for path in (ROOT / "lite_toolkit").rglob("*.py")}
+    modules = {
+        path.relative_to(ROOT) for kind in ("py", "template") for path in (ROOT / "lite_toolkit").rglob(f"*.{kind}")
+    }
     inside = {path.relative_to(wheel) for path in wheel.rglob("*") if path.is_file()}
     rest = {path for path in inside - modules if "data" not in path.parts}
     metadata = f"lite_toolkit-{lite_toolkit.__version__}.dist-info"

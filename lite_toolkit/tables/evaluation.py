@@ -98,12 +98,14 @@ def show_evaluation(found: "Evaluation") -> None:
 
 def _show_classes(found: "Evaluation") -> None:
     result = found.results[0]
-    worst = sorted(result.classes.items(), key=lambda item: (item[1].percent, -item[1].images, item[0]))[:SHOWN]
+    mistaken = [item for item in result.classes.items() if item[1].correct < item[1].images]
+    worst = sorted(mistaken, key=lambda item: (item[1].percent, -item[1].images, item[0]))[:SHOWN]
     rows = [
         (_class(index, found.names), f"{rate.percent:.1f}", _interval(rate), str(rate.images)) for index, rate in worst
     ]
-    title = f"Lowest top-1, {len(rows)} of {len(result.classes)} classes"
-    print_table(title, ("class", ">top-1 %", ">interval %", ">images"), rows)
+    if rows:
+        title = f"Lowest top-1, {len(rows)} of {len(mistaken)} classes with mistakes"
+        print_table(title, ("class", ">top-1 %", ">interval %", ">images"), rows)
     confused = [
         (_class(one.truth, found.names), _class(one.predicted, found.names), str(one.images))
         for one in result.confusions[:SHOWN]

@@ -1,0 +1,220 @@
+"""Code and a README for each platform: templates, whose constants come from the model and its preprocessing alone.
+
+Nothing that a file of others names, such as a label, gets into a source: apps read labels from `labels.txt`.
+"""
+
+import math
+import string
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lite_toolkit.bundle.targets import MEANINGS, MEDIAPIPE, TARGETS
+from lite_toolkit.bundle.vectors import Golden
+from lite_toolkit.errors import ModelError
+from lite_toolkit.graph import read_graph
+from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime import TensorInfo
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_BYTES_A_LINE = 20
+_METADATA = "TFLITE_METADATA"  # the entry that holds TFLite Model Metadata
+
+
+class _Template(string.Template):
+    """Placeholders begin with %%, which none of the languages has."""
+
+    delimiter = "%%"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What templates are filled with.
+
+    Attributes:
+        model: the content of the `.tflite` file.
+        input, output: of the model.
+        classes: number of scores.
+    """
+
+    model: bytes
+    input: TensorInfo
+    output: TensorInfo
+    classes: int
+    spec: PreprocessingSpec
+    golden: Golden
+
+
+def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
+    """The code for all `targets`, by file name.
+
+    Raises:
+        ModelError: the model has types, or preprocessing, that a target does not take.
+    """
+    names: dict[str, None] = {}
+    refusal = mediapipe_refusal(facts)
+    for target in targets:
+        if target != "python":
+            _require_types(target, facts)
+        if target == "mediapipe" and refusal:
+            raise ModelError(f"target mediapipe: {refusal}")
+        names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in MEDIAPIPE))
+    constants = _constants(facts)
+    made = {name: fill(name, constants | _constants_of_c(facts, name)).encode() for name in names}
+    return made | (_arrays(facts) if "check.c" in names else {})
+
+
+def mediapipe_refusal(facts: Facts) -> str | None:
+    """Why MediaPipe cannot take the model; None where it can."""
+    types = {facts.input.dtype, facts.output.dtype}
+    if not types <= {"uint8", "float32"}:
+        return f"MediaPipe takes and gives uint8 and float32, not {', '.join(sorted(types))}: convert with another --io"
+    if facts.spec.channel_order != "rgb":
+        return f"MediaPipe feeds channels as rgb, not {facts.spec.channel_order}"
+    if facts.input.dtype == "uint8" and not facts.spec.raw_pixels:
+        return "MediaPipe feeds raw pixels, and this model's channels differ in mean or std"
+    if facts.input.dtype == "float32" and _METADATA not in (entry.name for entry in read_graph(facts.model).metadata):
+        return f"MediaPipe normalizes float32 input as {_METADATA} says, which this model does not have"
+    return None
+
+
+def fill(name: str, values: Mapping[str, str]) -> str:
+    """The text of a template."""
+    return _Template((_TEMPLATES / f"{name}.template").read_text(encoding="utf-8")).substitute(values)
+
+
+def code_list(names: Iterable[str]) -> str:
+    """What the README says of each file of code."""
+    return "\n".join(f"- `{name}`: {MEANINGS[name]}" for name in names if name in MEANINGS)
+
+
+def _require_types(target: str, facts: Facts) -> None:
+    for what, info in (("input", facts.input), ("output", facts.output)):
+        if info.dtype not in _C_TYPES:
+            raise ModelError(f"target {target}: {what} of type {info.dtype}: must be one of {', '.join(_C_TYPES)}")
+
+
+def _constants(facts: Facts) -> dict[str, str]:
+    spec, golden = facts.spec, facts.golden
+    order = (0, 1, 2) if spec.channel_order == "rgb" else (2, 1, 0)
+    scale, _ = _quantization(facts.output)
+    return {
+        **{name: repr(getattr(spec, name)) for name in ("height", "width")},
+        **{name: str(getattr(spec, name)) for name in ("crop", "interpolation")},
+        "interpolation_upper": spec.interpolation.upper(),
+        "crop_fraction": repr(float(spec.crop_fraction)),
+        "support": repr(_SUPPORTS[spec.interpolation]),
+        "mean": _joined(map(float, spec.mean)),
+        "std": _joined(map(float, spec.std)),
+        "channels": _joined(order),
+        "shifts": _joined(16 - 8 * channel for channel in order),
+        **_tensor("input", facts.input, golden.input_step),
+        **_tensor("output", facts.output, golden.kernel_tolerance_steps * golden.output_step),
+        "classes": repr(facts.classes),
+        "vectors": repr(len(golden.vectors)),
+        "best": _joined(vector.best for vector in golden.vectors),
+        "scores_f": ", ".join(f"{vector.score!r}f" for vector in golden.vectors),
+        "pairs": _joined((vector.best, vector.score) for vector in golden.vectors),
+        "score_tolerance": repr(golden.kernel_tolerance_steps * golden.output_step * scale),
+    }
+
+
+def _tensor(name: str, info: TensorInfo, tolerance: float) -> dict[str, str]:
+    scale, zero_point = _quantization(info)
+    return {
+        f"{name}_type": info.dtype,
+        f"{name}_scale": repr(scale),
+        f"{name}_zero_point": repr(zero_point),
+        f"{name}_tolerance": repr(tolerance),
+    }
+
+
+def _quantization(info: TensorInfo) -> tuple[float, int]:
+    """Scale and zero point; those of floats change nothing."""
+    if not math.isfinite(info.scale):
+        raise ModelError(f"{info.name} has scale {info.scale}: must be a finite number")
+    return (info.scale, info.zero_point) if info.scale else (1.0, 0)
+
+
+def _joined(values: Iterable[object]) -> str:
+    return ", ".join(map(repr, values))
+
+
+def _constants_of_c(facts: Facts, name: str) -> dict[str, str]:
+    """What the C sources need besides: the types, the checksum, and the operators that the interpreter registers."""
+    if name not in TARGETS["c"]:
+        return {}
+    found = sorted({operator.name for operator in read_graph(facts.model).subgraphs[0].operators})
+    unknown = [operator for operator in found if operator not in _MICRO_OPERATORS]
+    if unknown:
+        known = ", ".join(_MICRO_OPERATORS)
+        raise ModelError(f"target c: operator {unknown[0]} is not registered here: must be one of {known}")
+    return {
+        "model_length": repr(len(facts.model)),
+        "model_crc32": f"{zlib.crc32(facts.model):08x}",
+        "input_c_type": _C_TYPES[facts.input.dtype],
+        "output_c_type": _C_TYPES[facts.output.dtype],
+        "operator_count": repr(len(found)),
+        "operators": "\n".join(f"  resolver.Add{_MICRO_OPERATORS[operator]}();" for operator in found),
+    }
+
+
+def _arrays(facts: Facts) -> dict[str, bytes]:
+    """The model and the golden tensors as C sources."""
+    golden = facts.golden
+    inputs = b"".join(golden.files[vector.input] for vector in golden.vectors)
+    outputs = b"".join(golden.files[vector.output] for vector in golden.vectors)
+    count = f"enum {{ golden_count = {len(golden.vectors)} }};\n"
+    return {
+        "model_data.h": _header([("model_data", facts.model)]),
+        "model_data.c": _definitions("model_data.h", [("model_data", facts.model)]),
+        "golden_data.h": _header([("golden_inputs", inputs), ("golden_outputs", outputs)], count),
+        "golden_data.c": _definitions("golden_data.h", [("golden_inputs", inputs), ("golden_outputs", outputs)]),
+    }
+
+
+def _header(arrays: Sequence[tuple[str, bytes]], more: str = "") -> bytes:
+    declared = "".join(
+        f"extern const unsigned char {name}[{len(content)}];\nenum {{ {name}_length = {len(content)} }};\n"
+        for name, content in arrays
+    )
+    return fill("arrays.h", {"declarations": f"{declared}{more}"}).encode()
+
+
+def _definitions(header: str, arrays: Sequence[tuple[str, bytes]]) -> bytes:
+    """Arrays that are aligned as the interpreter needs the model to be."""
+    text = f'#include "{header}"\n\n#include <stdalign.h>\n'
+    for name, content in arrays:
+        text += f"\nalignas(16) const unsigned char {name}[{len(content)}] = {{\n{_numbers(content)}}};\n"
+    return text.encode()
+
+
+def _numbers(content: bytes) -> str:
+    starts = range(0, len(content), _BYTES_A_LINE)
+    return "".join(f"{','.join(map(str, content[start : start + _BYTES_A_LINE]))},\n" for start in starts)
+
+
+# Pillow's filters, in pixels; "nearest" needs none.
+_SUPPORTS = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+_C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
+# Operators of this family, as MicroMutableOpResolver's methods name them.
+_MICRO_OPERATORS = {
+    "ADD": "Add",
+    "AVERAGE_POOL_2D": "AveragePool2D",
+    "CONV_2D": "Conv2D",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
+    "DEQUANTIZE": "Dequantize",
+    "FULLY_CONNECTED": "FullyConnected",
+    "HARD_SWISH": "HardSwish",
+    "LOGISTIC": "Logistic",
+    "MAX_POOL_2D": "MaxPool2D",
+    "MEAN": "Mean",
+    "MUL": "Mul",
+    "PAD": "Pad",
+    "QUANTIZE": "Quantize",
+    "RELU": "Relu",
+    "RELU6": "Relu6",
+    "RESHAPE": "Reshape",
+    "SOFTMAX": "Softmax",
+}

@@ -1,0 +1,120 @@
+"""Golden vectors: what known images become on their way through a model, as files of a bundle."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lite_toolkit.delegates import NONE
+from lite_toolkit.golden import Difference, pixels_sha256
+from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime import Model, TensorInfo
+from lite_toolkit.synthetic import synthetic_image
+
+SIZES = ((300, 400), (400, 300), (257, 311))  # height and width: lying, standing, and of odd margins
+SEED = 2024
+LEVELS = 255  # between the ends of 8 bits
+FEWEST_STEPS = 1.0
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One image's way; the names are paths in the bundle.
+
+    Attributes:
+        image: the image, a PNG of any size.
+        resized: its cropped and resized pixels, an RGB PNG of the input's size.
+        input, output: the tensors' bytes, little-endian.
+        pixels_sha256: of the image's RGB bytes, row by row.
+        best, score: the best class and its score.
+    """
+
+    image: str
+    resized: str
+    input: str
+    output: str
+    pixels_sha256: str
+    best: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The vectors of a model.
+
+    Attributes:
+        vectors: of the three images.
+        files: path in the bundle -> content.
+        input_step, output_step: what one step is of the stored values: 1 of integers; of floats 1/255 of the range of
+            the golden values, as 8 bits would have it.
+        kernel_tolerance_steps: how far scores may be off: twice what XNNPACK and the runtime's own kernels differ by on
+            these images, and 1 at least.
+    """
+
+    vectors: tuple[Vector, ...]
+    files: Mapping[str, bytes]
+    input_step: float
+    output_step: float
+    kernel_tolerance_steps: float
+
+
+def record(content: bytes, spec: PreprocessingSpec) -> Golden:
+    """The golden vectors of a `.tflite` model, which takes what `spec` makes of images.
+
+    Raises:
+        ModelError: the model cannot be run, or gives scores that are no numbers.
+    """
+    model, plain = Model(content, threads=1), Model(content, threads=1, delegate=NONE)
+    images = [Image.fromarray(synthetic_image(SEED, number, size)) for number, size in enumerate(SIZES)]
+    pixels = [spec.pixels(image) for image in images]
+    inputs = [model.input.quantize(spec.normalize(resized)) for resized in pixels]
+    outputs = [model.raw(stored) for stored in inputs]
+    apart = max(Difference.between(plain.raw(x), y).largest for x, y in zip(inputs, outputs, strict=True))
+    vectors = tuple(_vector(number, images[number], model, outputs[number]) for number in range(len(images)))
+    files: dict[str, bytes] = {}
+    for number, vector in enumerate(vectors):
+        files[vector.image] = _png(images[number])
+        files[vector.resized] = _png(Image.fromarray(np.ascontiguousarray(spec.order_channels(pixels[number]))))
+        files[vector.input] = _little_endian(inputs[number])
+        files[vector.output] = _little_endian(outputs[number])
+    step = _step(model.output, outputs)
+    return Golden(vectors, files, _step(model.input, inputs), step, max(FEWEST_STEPS, 2 * apart / step))
+
+
+def _vector(number: int, image: Image.Image, model: Model, output: NDArray[Any]) -> Vector:
+    scores = model.output.dequantize(output)
+    best = int(scores.argmax())
+    place = f"golden/{number}"
+    names = (f"{place}.png", f"{place}-resized.png", f"{place}-input.bin", f"{place}-output.bin")
+    return Vector(*names, pixels_sha256(image), best, float(scores[best]))
+
+
+def _png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _little_endian(tensor: NDArray[Any]) -> bytes:
+    return tensor.astype(tensor.dtype.newbyteorder("<")).tobytes()
+
+
+def _step(info: TensorInfo, tensors: list[NDArray[Any]]) -> float:
+    if np.dtype(info.dtype).kind != "f":
+        return 1.0
+    spread = max(float(tensor.max()) for tensor in tensors) - min(float(tensor.min()) for tensor in tensors)
+    return spread / LEVELS or 1.0
+
+
+def job_files(folder: Path, vectors: Sequence[Vector]) -> dict[str, Path]:
+    """The files that the runner's job "golden" takes, by the names that it gives them."""
+    return {
+        f"{name}{number}": folder / getattr(vector, name)
+        for number, vector in enumerate(vectors)
+        for name in ("image", "resized", "input", "output")
+    }

@@ -1,0 +1,75 @@
+"""`lite-toolkit verify`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from lite_toolkit.commands.options import ANY_PATH, Delivery, delegation, on_devices, reporting
+from lite_toolkit.errors import GateError, TamperedError
+from lite_toolkit.report import document
+from lite_toolkit.running import run_on
+
+if TYPE_CHECKING:
+    from lite_toolkit.bundle.parity import Parity
+    from lite_toolkit.devices import Profile
+    from lite_toolkit.jobs import Run
+    from lite_toolkit.steps import Steps
+
+
+@click.command()
+@click.argument("bundle", type=ANY_PATH)
+@click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default the device's, or 1.")
+@delegation
+@on_devices
+@reporting
+def verify(
+    bundle: Path,
+    threads: int | None,
+    delegate: str,
+    delegate_options: dict[str, str],
+    device: tuple[str, ...],
+    delivery: Delivery,
+) -> None:
+    """Check the files of a BUNDLE, and whether this machine, or each --device, computes its golden vectors."""
+    from lite_toolkit import devices
+    from lite_toolkit.bundle import contents, parity
+    from lite_toolkit.tables import bundle as tables
+
+    chosen = devices.load_all(device)
+    found = contents.read(bundle)
+    damaged = contents.damaged(found)
+    if damaged:
+        report = document("verify", tables.integrity(found, damaged))
+        delivery.send(report, lambda: tables.show_integrity(damaged))
+        raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
+    default_delegate = click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT
+
+    def work(device: "Profile", run: "Run", steps: "Steps") -> "Parity":
+        name, options = (device.delegate, device.delegate_options) if default_delegate else (delegate, {})
+        return parity.compare(
+            found,
+            steps,
+            run,
+            threads=threads or device.threads or parity.THREADS,
+            delegate=name,
+            delegate_options={**options, **delegate_options},
+        )
+
+    outcomes = run_on(chosen, work)
+    report = outcomes.document("verify", lambda one: tables.integrity(found, damaged) | tables.parity(one))
+    delivery.send(report, lambda: tables.show_parity(outcomes.found, found))
+    outcomes.complain()
+    _require_parity(outcomes.found)
+
+
+def _require_parity(found: Mapping[str, "Parity"]) -> None:
+    told = [
+        f"{name} at {', '.join(f'{stage.name} by {stage.largest_steps:.3g} steps' for stage in one.broken)}"
+        for name, one in found.items()
+        if one.broken
+    ]
+    if told:
+        raise GateError(f"golden vectors are off on {'; '.join(told)}")
