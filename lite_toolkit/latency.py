@@ -43,9 +43,9 @@ def benchmark(job: Job) -> Iterator[Event]:
     Args:
         job: "files" has "model" and, where the way from an image file to the scores is wanted too, "image".
             "threads". "delegate" and "delegate_options", for `delegates.choose`; "minimum_runtime" of a model that is
-            compiled for an Edge TPU, or null. "require_full_delegation". "runs" and
-            "seconds", both to be reached before "max_seconds". "sustained_seconds", 0 for none. "preprocessing" of the
-            image, as `PreprocessingSpec.to_json` writes it.
+            compiled for an Edge TPU, or null. "require_full_delegation". "runs" and "seconds", both to be reached
+            before "max_seconds". "sustained_seconds", 0 for none. "preprocessing" of the image, as
+            `PreprocessingSpec.to_json` writes it.
 
     Yields:
         Progress, and one result. Its times are whole nanoseconds: "init_ns", from the file to allocated tensors, the
