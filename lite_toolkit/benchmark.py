@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit import jobs, manifest
-from lite_toolkit.classification import find_preprocessing
+from lite_toolkit.classification import endpoints, find_preprocessing
 from lite_toolkit.distribution import Distribution
+from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, read_graph
 from lite_toolkit.images import read_image
 from lite_toolkit.layers import layer_name
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
-from lite_toolkit.runtime import TensorInfo
 from lite_toolkit.steps import Steps
 
 
@@ -124,6 +124,7 @@ def benchmark(request: Request, steps: Steps | None = None, run: jobs.Run = jobs
 
     Raises:
         ModelError, ImageError: a model or the image cannot be used.
+        DelegateError: an Edge TPU is to run a model that is not compiled for it.
         JobError: a measurement failed.
     """
     graphs = {model: read_graph(model) for model in request.models}
@@ -137,11 +138,13 @@ def benchmark(request: Request, steps: Steps | None = None, run: jobs.Run = jobs
 
 
 def _measure(request: Request, model: Path, graph: Graph, threads: int, steps: Steps, run: jobs.Run) -> Measurement:
+    compiled = for_delegate(model, graph, request.delegate)
     job = {
         "job": "benchmark",
         "threads": threads,
         "delegate": request.delegate,
         "delegate_options": dict(request.delegate_options),
+        "minimum_runtime": compiled.minimum_runtime if compiled else None,
         "require_full_delegation": request.require_full_delegation,
         "runs": request.runs,
         "seconds": request.seconds,
@@ -158,14 +161,11 @@ def _measure(request: Request, model: Path, graph: Graph, threads: int, steps: S
 
 def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[PreprocessingSpec, str | None]:
     """That of a model which may run on a board's delegate only: its file tells its input, without a runtime."""
-    main = graph.subgraphs[0]
-    image = main.tensors[main.inputs[0]] if len(main.inputs) == 1 else None
-    if image is None or len(image.shape) != 4 or image.shape[0] != 1 or image.shape[3] != 3:
+    inputs, _ = endpoints(graph)
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"{model}: an image needs a model with one input of shape (1, height, width, 3)")
-    quantized = image.quantization
-    scale, zero_point = (quantized.scales[0], quantized.zero_points[0]) if quantized else (0, 0)
-    info = TensorInfo(image.name, image.shape, image.dtype, float(scale), int(zero_point))
-    return find_preprocessing(info, manifest.read(model) or {}, given)
+    return find_preprocessing(inputs[0], manifest.read(model) or {}, given)
 
 
 def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: jobs.Run) -> Profile:

@@ -155,10 +155,10 @@ def _delegate(delegate: delegates.Delegate) -> Finding:
         model = Path(folder) / "tiny.tflite"
         model.write_bytes(FLOAT)
         try:
-            rehearse(model, 1, delegate)
+            version = rehearse(model, 1, delegate)
         except (DelegateError, ModelError) as error:
             return Finding("fail", "delegate", f"{delegate.name} cannot be used", str(error).partition(": ")[2])
-    return Finding("ok", "delegate", f"{delegate.name} loads")
+    return Finding("ok", "delegate", f"{delegate.name} loads{f', {version}' if version else ''}")
 
 
 def _clocks(root: Path) -> Findings:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from lite_toolkit import manifest
 from lite_toolkit.delegates import XNNPACK, Delegate
+from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.graph import Graph, Tensor, read_graph
 from lite_toolkit.images import find_images, read_image
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
-from lite_toolkit.runtime import Model, TensorInfo
+from lite_toolkit.runtime import Model, TensorInfo, ends
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,83 @@ class Prediction:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Description:
+    """What there is to know of a classifier without running it.
+
+    Attributes:
+        image: its input.
+        classes: number of scores.
+        preprocessing: what is done to each image.
+        labels: one for each class; None where nobody told.
+        note: how the preprocessing was found, where that is not certain.
+        compiled: what is inside a model that an Edge TPU is to run; None for any other delegate.
+    """
+
+    image: TensorInfo
+    classes: int
+    preprocessing: PreprocessingSpec
+    labels: Sequence[str] | None
+    note: str | None
+    compiled: Compiled | None
+
+    @property
+    def minimum_runtime(self) -> int | None:
+        """The oldest runtime of an Edge TPU that a compiled model runs with."""
+        return self.compiled.minimum_runtime if self.compiled else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know before the model runs."""
+        return tuple(filter(None, (self.note, self.compiled.note if self.compiled else None)))
+
+
+def describe(
+    path: Path,
+    *,
+    preprocessing: Sized | None = None,
+    labels: Sequence[str] | None = None,
+    delegate: str = XNNPACK.name,
+) -> Description:
+    """Find what belongs to a model: arguments first, then the manifest, then the model's own input.
+
+    Raises:
+        ModelError: the file is no classifier of images, or labels or preprocessing do not fit it.
+        DelegateError: the delegate is an Edge TPU's, and the model not compiled for it.
+    """
+    graph = read_graph(path)
+    compiled = for_delegate(path, graph, delegate)
+    image, scores = ends(*endpoints(graph))
+    found = manifest.read(path) or {}
+    spec, note = find_preprocessing(image, found, preprocessing)
+    labels = labels if labels is not None else _labels(found, path)
+    classes = scores.shape[-1]
+    if labels is not None and len(labels) != classes:
+        raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
+    return Description(image, classes, spec, labels, note, compiled)
+
+
+def endpoints(graph: Graph) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """The inputs and the outputs of a model, as a runtime would tell them."""
+    main = graph.subgraphs[0]
+    inputs, outputs = ([_info(main.tensors[number]) for number in side] for side in (main.inputs, main.outputs))
+    return inputs, outputs
+
+
+def _info(tensor: Tensor) -> TensorInfo:
+    quantized = tensor.quantization
+    scale, zero_point = (quantized.scales[0], quantized.zero_points[0]) if quantized else (0, 0)
+    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, float(scale), int(zero_point))
+
+
 class Classifier:
     """A model with the preprocessing and labels that belong to it.
 
     Attributes:
+        model: loaded.
         preprocessing: what is done to each image.
         labels: one for each class; None where nobody told.
-        note: how the preprocessing was found, where that is not certain.
+        notes: what users should know: how the preprocessing was found, or what an Edge TPU leaves to the CPU.
     """
 
     def __init__(
@@ -54,19 +126,16 @@ class Classifier:
         threads: int | None = None,
         delegate: Delegate = XNNPACK,
     ) -> None:
-        """Load a model and find what belongs to it: arguments first, then the manifest, then the model's own input.
+        """Load a model, and what belongs to it as `describe` finds it.
 
         Raises:
             ModelError: the model cannot be loaded, or labels or preprocessing do not fit it.
             DelegateError: the delegate cannot be loaded, or does not run the model.
         """
-        rehearse(path, threads or 1, delegate)
+        about = describe(path, preprocessing=preprocessing, labels=labels, delegate=delegate.name)
+        self.preprocessing, self.labels, self.notes = about.preprocessing, about.labels, about.notes
+        rehearse(path, threads or 1, delegate, about.minimum_runtime)
         self.model = Model(path, threads, delegate)
-        found = manifest.read(path) or {}
-        self.preprocessing, self.note = find_preprocessing(self.model.input, found, preprocessing)
-        self.labels = labels if labels is not None else _labels(found, path)
-        if self.labels is not None and len(self.labels) != self.model.classes:
-            raise ModelError(f"{len(self.labels)} labels for a model of {self.model.classes} classes")
 
     def classify(self, images: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
         """The `top` classes of each image; equal scores are in order of index."""

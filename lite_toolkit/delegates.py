@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 EDGETPU_LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 
+# What an Edge TPU takes, from tflite/edgetpu_delegate_for_custom_op_tflite_plugin.cc of google-coral/libedgetpu.
+_EDGETPU_OPTIONS = {
+    "Performance": ("Low", "Medium", "High", "Max"),
+    "Usb.AlwaysDfu": ("True", "False"),
+    "Usb.MaxBulkInQueueLength": tuple(map(str, range(256))),
+}
 _EDGETPU = re.compile(r"edgetpu(?::(usb|pci|\d+|usb:\d+|pci:\d+))?")
 _LIBRARY = re.compile(r".*\.(so(\.\d+)*|dylib|dll)")
 _ELF_MACHINES = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv"}  # e_machine of the ELF header
@@ -56,7 +62,7 @@ def choose(name: str, options: Mapping[str, str]) -> Delegate:
 
     Raises:
         DelegateError: the name is none of xnnpack, none, edgetpu and a library's; or options are given to a delegate
-            that takes none.
+            that takes none, or would not look at them.
     """
     if name in (XNNPACK.name, NONE.name):
         if options:
@@ -65,6 +71,7 @@ def choose(name: str, options: Mapping[str, str]) -> Delegate:
     edgetpu = _EDGETPU.fullmatch(name)
     if edgetpu:
         device = edgetpu.group(1)
+        _check_edgetpu_options(device, options)
         # libedgetpu names the n-th device of any kind ":n".
         chosen = {} if device is None else {"device": f":{device}" if device.isdigit() else device}
         return Delegate(name, EDGETPU_LIBRARIES.get(platform.system(), "libedgetpu.so.1"), {**chosen, **options})
@@ -77,6 +84,35 @@ def choose(name: str, options: Mapping[str, str]) -> Delegate:
     )
 
 
+def is_edgetpu(name: str) -> bool:
+    """Whether `choose` takes a name for an Edge TPU: "edgetpu", with a device or without, or a library so called."""
+    return "edgetpu" in Path(name).name
+
+
+def has_library(name: str) -> bool:
+    """Whether the delegate that `choose` makes of a name is a library's, which may stand for one device."""
+    return name not in (XNNPACK.name, NONE.name)
+
+
+def _check_edgetpu_options(device: str | None, options: Mapping[str, str]) -> None:
+    for key, value in options.items():
+        if value not in _EDGETPU_OPTIONS.get(key, ()):
+            raise DelegateError(
+                f"delegate edgetpu has no option {key}={value}: choose Performance=Low, Medium, High or Max, "
+                "Usb.AlwaysDfu=True or False, or Usb.MaxBulkInQueueLength=0 to 255"
+            )
+    # libedgetpu drops them silently for a device that is chosen by its kind alone.
+    if options and not (device or "").split(":")[-1].isdigit():
+        raise DelegateError(
+            f"option {next(iter(options))} reaches only an Edge TPU that is chosen by number: edgetpu:0, edgetpu:usb:0"
+        )
+
+
+def advice(said: str) -> str:
+    """What to do about a failure that a runtime or a delegate's library reports, with a colon before; or nothing."""
+    return next((f": {what}" for pattern, what in _ADVICE if re.search(pattern, said)), "")
+
+
 def why_not_loaded(delegate: Delegate, reason: BaseException) -> str:
     """What to do about a library that the runtime's `load_delegate` failed to load with `reason`."""
     library = str(delegate.library)
@@ -85,7 +121,7 @@ def why_not_loaded(delegate: Delegate, reason: BaseException) -> str:
         return "it is no delegate for TFLite: it has no function tflite_plugin_create_delegate"
     if isinstance(reason, OSError):
         return _why_not_opened(library, text)
-    if "edgetpu" in Path(library).name:
+    if is_edgetpu(library):
         return (
             "no Edge TPU answered: look for it with lsusb (1a6e:089a or 18d1:9302) or ls /dev/apex_0, install the "
             "udev rules of libedgetpu, join the group plugdev (apex for PCI), replug it, and close programs that use it"
@@ -95,15 +131,15 @@ def why_not_loaded(delegate: Delegate, reason: BaseException) -> str:
 
 
 def _why_not_opened(library: str, text: str) -> str:
-    if not Path(library).exists():
-        if "/" in library or os.sep in library:
+    if "/" in library or os.sep in library:
+        if not Path(library).exists():
             return "no such file"
+    elif library in text:
         if library in EDGETPU_LIBRARIES.values():
             return "it is not installed: install Coral's libedgetpu1-std, or a build of it for your runtime's version"
-        if library in text:
-            return f"the system's loader does not find it: {text}; give its path"
+        return f"the system's loader does not find it: {text}; give its path"
     foreign = _foreign_machine(Path(library))
-    return foreign or f"the system cannot open it: {text}"
+    return foreign or f"the system cannot open it: {text}{advice(text)}"
 
 
 def _foreign_machine(path: Path) -> str | None:
@@ -125,3 +161,15 @@ def _machine(header: bytes) -> str:
     """Machine and word length of an ELF header's first 20 bytes (System V ABI, chapter 4)."""
     number = int.from_bytes(header[18:20], "big" if header[5] == 2 else "little")
     return f"{_ELF_MACHINES.get(number, f'machine {number}')} ({'64' if header[4] == 2 else '32'} bits)"
+
+
+# As libedgetpu and the runtimes word it, in issues 44, 159, 259 and 435 of google-coral/edgetpu.
+_ADVICE = (
+    ("custom op.*edgetpu-custom-op", "it is compiled for the Edge TPU, which --delegate edgetpu runs"),
+    (r"libusb-1\.0", "install libusb: apt install libusb-1.0-0, or brew install libusb"),
+    ("requires runtime version", "install a newer libedgetpu, or compile with --min-runtime"),
+    (
+        "Unsupported data type in custom op handler",
+        "libedgetpu and the runtime are built from different versions of TensorFlow, or several are installed",
+    ),
+)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lite_toolkit import accuracy, ground_truth, jobs, manifest
 from lite_toolkit.accuracy import Accuracy, Pairing
-from lite_toolkit.classification import Classifier
+from lite_toolkit.classification import Description, describe
+from lite_toolkit.delegates import XNNPACK, has_library
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.ground_truth import GroundTruth, Numbering
 from lite_toolkit.images import find_images
@@ -42,7 +43,9 @@ class Request:
         labels: names of the model's outputs; None is what its manifest tells.
         preprocessing: of a model without manifest; for one with, it must be the manifest's.
         top: every k to count besides 1; none is 5, where there are so many classes.
-        workers: number of processes; None is one for each processor.
+        workers: number of processes; None is one for each processor, or a single one for a delegate's library, which
+            may stand for a device that one process owns.
+        delegate, delegate_options: for `delegates.choose`, where the model runs; the reference is left to XNNPACK.
         resume: file that holds what is done, to continue there.
         device: name of the board that runs the models; None is this machine.
     """
@@ -56,6 +59,8 @@ class Request:
     preprocessing: Sized | None = None
     top: tuple[int, ...] = ()
     workers: int | None = None
+    delegate: str = XNNPACK.name
+    delegate_options: Mapping[str, str] = field(default_factory=dict)
     resume: Path | None = None
     device: str | None = None
 
@@ -132,7 +137,8 @@ class _Models:
     """What there is to know of the models before they run: how images are preprocessed, and what classes are."""
 
     spec: PreprocessingSpec
-    note: str | None
+    notes: tuple[str, ...]
+    minimum_runtime: int | None
     sha256: tuple[str, ...]
     numbering: Numbering
 
@@ -146,6 +152,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         elsewhere: runs the job "inference" on a board; None is here.
 
     Raises:
+        DelegateError: the delegate cannot be loaded, or does not run the model.
         ModelError: a model cannot be run, the two do not belong together, or the preprocessing contradicts a manifest.
         ImageError: there are no images, no ground truth, or no image that can be read.
         OutputError: the file to resume is another evaluation's, or cannot be written.
@@ -177,7 +184,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.models))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
-        notes=tuple(filter(None, (models.note, *_doubts(best[:, 0], classes, truth)))),
+        notes=(*models.notes, *_doubts(best[:, 0], classes, truth)),
         workers=job.workers,
         seconds=steps.seconds,
         resumed=records.resumed,
@@ -185,11 +192,15 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
 
 
 def _load(request: Request) -> _Models:
-    # One thread: the threads of a larger pool would not follow the workers through a fork.
-    sides = [Classifier(path, labels=request.labels, threads=1) for path in request.models]
+    # The first as the delegate runs it. No model is run here: an Edge TPU serves one process.
+    delegates = (request.delegate, XNNPACK.name)
+    sides = [
+        describe(path, labels=request.labels, delegate=delegate)
+        for path, delegate in zip(request.models, delegates, strict=False)
+    ]
     for what, values in (
-        ("input size", [side.model.size for side in sides]),
-        ("number of classes", [side.model.classes for side in sides]),
+        ("input size", [side.image.size for side in sides]),
+        ("number of classes", [side.classes for side in sides]),
     ):
         if values[0] != values[-1]:
             raise ModelError(
@@ -197,17 +208,20 @@ def _load(request: Request) -> _Models:
             )
     spec, note = _preprocessing(request, sides)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
-    numbering = Numbering(sides[0].model.classes, index, sides[0].labels)
-    return _Models(spec, note, tuple(_sha256(path) for path in request.models), numbering)
+    numbering = Numbering(sides[0].classes, index, sides[0].labels)
+    compiled = sides[0].compiled
+    notes = tuple(filter(None, (note, compiled.note if compiled else None)))
+    sha256 = tuple(_sha256(path) for path in request.models)
+    return _Models(spec, notes, sides[0].minimum_runtime, sha256, numbering)
 
 
-def _preprocessing(request: Request, sides: Sequence[Classifier]) -> tuple[PreprocessingSpec, str | None]:
+def _preprocessing(request: Request, sides: Sequence[Description]) -> tuple[PreprocessingSpec, str | None]:
     """What the manifests tell, or what is given for models without, and a note where both are missing."""
     told = [
         (str(manifest.path_of(p)), s.preprocessing) for p, s in zip(request.models, sides, strict=True) if not s.note
     ]
     if request.preprocessing:
-        told.insert(0, ("--preprocessing", request.preprocessing(sides[0].model.size)))
+        told.insert(0, ("--preprocessing", request.preprocessing(sides[0].image.size)))
     for name, spec in told[1:]:
         differing = [
             field.name for field in fields(spec) if getattr(spec, field.name) != getattr(told[0][1], field.name)
@@ -226,13 +240,16 @@ def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
 
 
 def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> Job:
-    workers = request.workers or (0 if request.device else _processors())
+    workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else _processors())
     return Job(
         models=tuple(map(str, request.models)),
         preprocessing=models.spec.to_json(),
         images=tuple(str(request.data / name) for name in names),
         top=top,
         workers=min(workers, len(names)),
+        delegate=request.delegate,
+        delegate_options=dict(request.delegate_options),
+        minimum_runtime=models.minimum_runtime,
     )
 
 
@@ -262,6 +279,9 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
         "images": [Path(image).relative_to(request.data).as_posix() for image in job.images],
         "top": job.top,
         "workers": job.workers,
+        "delegate": job.delegate,
+        "delegate_options": dict(job.delegate_options),
+        "minimum_runtime": job.minimum_runtime,
     }
     with closing(run(described, {"images": request.data, **models})) as events:
         for event in events:
@@ -282,6 +302,7 @@ def _identity(job: Job, names: Sequence[str], sha256: Sequence[str], device: str
         "images": {"count": len(names), "sha256": digest.hexdigest()},
         "runtime": None if device else runtime_version(),
         "device": device,
+        "delegate": {"name": job.delegate, "options": dict(job.delegate_options)},
     }
 
 

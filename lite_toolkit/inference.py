@@ -10,16 +10,18 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lite_toolkit.delegates import XNNPACK, choose
 from lite_toolkit.errors import ImageError, LiteToolkitError, ModelError
 from lite_toolkit.images import read_image
 from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.rehearsal import rehearse
 from lite_toolkit.runtime import Model
 
 if TYPE_CHECKING:
@@ -40,11 +42,14 @@ class Job:
     """Images to classify; `dataclasses.asdict` makes JSON of it.
 
     Attributes:
-        models: paths of the `.tflite` files that all see each image; they take the same input.
+        models: paths of the `.tflite` files that all see each image; they take the same input. The first is the one in
+            question, and runs on the delegate; the others are left to XNNPACK.
         preprocessing: of the images, as `PreprocessingSpec.to_json` writes it.
         images: paths.
         top: number of classes to keep of each image, 1 or more.
         workers: number of processes, 1 or more; each runs its interpreters with one thread.
+        delegate, delegate_options: for `delegates.choose`, on the machine that runs the models.
+        minimum_runtime: of an Edge TPU, for a model that is compiled for it; None for any other.
     """
 
     models: tuple[str, ...]
@@ -52,6 +57,9 @@ class Job:
     images: tuple[str, ...]
     top: int
     workers: int
+    delegate: str = XNNPACK.name
+    delegate_options: Mapping[str, str] = field(default_factory=dict)
+    minimum_runtime: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,8 @@ def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     Args:
         job: "files" has the folder "images" and each of "models"; "images" are paths in that folder. "preprocessing",
-            "top" and "workers" as for `Job`, but 0 workers for one for each processor.
+            "top", "workers", "delegate", "delegate_options" and "minimum_runtime" as for `Job`, but 0 workers are one
+            for each processor.
 
     Yields:
         An event "record" for each image, `Record` as JSON, and an empty result.
@@ -96,7 +105,8 @@ def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     models = tuple(job["files"][name] for name in job["models"])
     images = tuple(str(folder / name) for name in job["images"])
     workers = job["workers"] or os.cpu_count() or 1
-    for record in infer(Job(models, job["preprocessing"], images, job["top"], workers)):
+    same = {name: job[name] for name in ("preprocessing", "top", "delegate", "delegate_options", "minimum_runtime")}
+    for record in infer(Job(models=models, images=images, workers=workers, **same)):
         yield {"event": "record", **asdict(record)}
     yield {"event": "result"}
 
@@ -108,7 +118,10 @@ def infer(job: Job) -> Generator[Record, None, None]:
 
     Raises:
         ModelError: a model cannot be run, gives scores that are no numbers, or a worker died.
+        DelegateError: the delegate cannot be loaded, or does not run the model.
     """
+    if job.images:
+        rehearse(Path(job.models[0]), 1, choose(job.delegate, job.delegate_options), job.minimum_runtime)
     workers: dict[Connection, BaseProcess] = {}
     try:
         for _ in range(min(job.workers, len(job.images))):
@@ -216,7 +229,8 @@ class _Sight:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.spec = PreprocessingSpec.from_json(job.preprocessing)
-        self.models = [Model(Path(path), threads=1) for path in job.models]
+        delegates = [choose(job.delegate, job.delegate_options), *[XNNPACK] * (len(job.models) - 1)]
+        self.models = [Model(Path(path), 1, delegate) for path, delegate in zip(job.models, delegates)]
         self.tables = [input_table(model, self.spec) for model in self.models]
 
     def record(self, image: int) -> Record:

@@ -42,9 +42,10 @@ def benchmark(job: Job) -> Iterator[Event]:
 
     Args:
         job: "files" has "model" and, where the way from an image file to the scores is wanted too, "image".
-            "threads". "delegate" and "delegate_options", for `delegates.choose`. "require_full_delegation". "runs" and
-            "seconds", both to be reached before "max_seconds". "sustained_seconds", 0 for none. "preprocessing" of the
-            image, as `PreprocessingSpec.to_json` writes it.
+            "threads". "delegate" and "delegate_options", for `delegates.choose`; "minimum_runtime" of a model that is
+            compiled for an Edge TPU, or null. "require_full_delegation". "runs" and "seconds", both to be reached
+            before "max_seconds". "sustained_seconds", 0 for none. "preprocessing" of the image, as
+            `PreprocessingSpec.to_json` writes it.
 
     Yields:
         Progress, and one result. Its times are whole nanoseconds: "init_ns", from the file to allocated tensors, the
@@ -59,8 +60,9 @@ def benchmark(job: Job) -> Iterator[Event]:
     """
     model, threads = Path(job["files"]["model"]), int(job["threads"])
     delegate = delegates.choose(job["delegate"], job["delegate_options"])
-    rehearse(model, threads, delegate)
+    version = rehearse(model, threads, delegate, job["minimum_runtime"])
     result: Event = {"event": "result", "delegate": delegate.name, "library": delegate.library}
+    result["library_version"] = version
     result["environment"] = {**host.environment(), "runtime": runtime.runtime_version(), "numpy": np.__version__}
     result["load_average"], result["before"] = host.load_average(), host.state()
     resident, _ = host.resident_bytes()

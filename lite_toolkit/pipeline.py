@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit import architectures, ground_truth, manifest, mixed_precision, outputs, validation
+from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.graph import read_graph
 from lite_toolkit.mixed_precision import Layers, Trade
@@ -37,6 +38,7 @@ class Converted:
         manifest: what stands beside it.
         assessment: what its format cost, unless nothing was held out.
         trade: the layers that stay in float for a bound, where one was asked for.
+        forecast: what the compiler of the target will do with it, where there is one.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Converted:
     manifest: Mapping[str, Any]
     assessment: validation.Assessment | None
     trade: Trade | None
+    forecast: Forecast | None
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     files = [_converted(job, one) for one in made]
     if request.min_agreement is not None:
         _require_agreement(request.min_agreement, files)
+    _require_mapped(files)
     _write(files, [one.content for one in made])
     return Conversion(tuple(files), dataset, tuple(origin.notes), len(job.float_model), dict(steps.seconds))
 
@@ -324,6 +328,8 @@ def _assessed(job: _Job, made: _Made) -> _Made:
 def _converted(job: _Job, made: _Made) -> Converted:
     request, origin, recipe = job.request, job.origin, made.recipe
     path, loaded = request.path(recipe), Model(made.content)
+    targeted = request.target is not None and recipe.format == "int8"
+    expected = forecast(path.name, read_graph(made.content)) if targeted else None
     content = manifest.compose(
         {
             "model": {
@@ -342,10 +348,11 @@ def _converted(job: _Job, made: _Made) -> Converted:
             "input": _endpoint(loaded.input),
             "output": _endpoint(loaded.output),
             "mixed_precision": made.trade.to_json() if made.trade else None,
+            "target": expected.summary() if expected else None,
             "held_out": made.assessment.to_json() if made.assessment else None,
         }
     )
-    return Converted(path, len(made.content), content, made.assessment, made.trade)
+    return Converted(path, len(made.content), content, made.assessment, made.trade, expected)
 
 
 def _require_agreement(least: float, files: Sequence[Converted]) -> None:
@@ -356,6 +363,12 @@ def _require_agreement(least: float, files: Sequence[Converted]) -> None:
                 f"{file.path.name}: {found.agreement_percent:.2f}% of {found.images} held-out images have the same "
                 f"top-1 as float32, less than {least:g}%; nothing was written"
             )
+
+
+def _require_mapped(files: Sequence[Converted]) -> None:
+    for file in files:
+        if file.forecast and file.forecast.left:
+            raise GateError(f"{file.path.name}: {file.forecast.left}; nothing was written")
 
 
 def _endpoint(info: TensorInfo) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -20,15 +22,30 @@ _ADVICE = {
 }
 
 
-def rehearse(model: Path, threads: int, delegate: delegates.Delegate) -> None:
+_EDGETPU_ADVICE = (
+    "; Coral's own libedgetpu crashes with tflite-runtime 2.12 and later: take an older one, or a libedgetpu that is "
+    "built for {runtime}; with ai-edge-litert none is known to work"
+)
+
+
+def rehearse(model: Path, threads: int, delegate: delegates.Delegate, minimum_runtime: int | None = None) -> str | None:
     """Load the model with `delegate` and run it once, in a child process; nothing is done for one without a library.
+
+    Args:
+        model: the file.
+        threads: for the kernels.
+        delegate: what runs the nodes that it can.
+        minimum_runtime: the oldest runtime of an Edge TPU that a compiled model runs with, where that is known.
+
+    Returns:
+        What an Edge TPU's library says of its version; None for any other delegate.
 
     Raises:
         DelegateError: it failed, crashed, or took longer than `PATIENCE`; the message says at what, and what to check.
     """
     if delegate.library is None:
-        return
-    task = (str(model), str(threads), delegate.name, json.dumps(dict(delegate.options)))
+        return None
+    task = (str(model), str(threads), delegate.name, json.dumps(dict(delegate.options)), str(minimum_runtime or 0))
     command = children.command(__name__, *task)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)  # noqa: S603
@@ -37,15 +54,17 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate) -> None:
     said = [json.loads(line) for line in done.stdout.decode().splitlines()]
     if said and "error" in said[-1]:
         raise DelegateError(said[-1]["error"])
-    if not said or said[-1] != {"stage": "done"}:
+    if not said or said[-1]["stage"] != "done":
         raise DelegateError(_crash(delegate, said, done.returncode, done.stderr.decode(errors="replace")))
+    version: str | None = said[-1]["version"]
+    return version
 
 
-def main(model: str, threads: str, name: str, options: str) -> None:
+def main(model: str, threads: str, name: str, options: str, minimum_runtime: str) -> None:
     """What the child does: it says on standard output what it is about to do, and what failed."""
     with claim_stdout() as stream:
 
-        def say(**what: str) -> None:
+        def say(**what: str | None) -> None:
             stream.write(json.dumps(what) + "\n")
             stream.flush()
 
@@ -53,15 +72,36 @@ def main(model: str, threads: str, name: str, options: str) -> None:
             delegate = delegates.choose(name, json.loads(options))
             say(stage="load")
             runtime.load_delegate(delegate)
+            version = _version(str(delegate.library))
+            _require(name, version, int(minimum_runtime))
             say(stage="prepare")
             loaded = runtime.interpreter(Path(model), int(threads), delegate)
             say(stage="run")
             loaded.invoke()
-            say(stage="done")
+            say(stage="done", version=version)
         except LiteToolkitError as error:
             say(error=str(error))
         except (ValueError, RuntimeError) as error:
-            say(error=f"delegate {name} cannot run {model}: {error}")
+            say(error=f"delegate {name} cannot run {model}: {error}{delegates.advice(str(error))}")
+
+
+def _version(library: str) -> str | None:
+    """Of a loaded library with the function `edgetpu_version` (tflite/public/edgetpu_c.h of libedgetpu)."""
+    try:
+        tell = ctypes.CDLL(library).edgetpu_version
+    except (OSError, AttributeError):
+        return None
+    tell.restype = ctypes.c_char_p
+    return (tell() or b"").decode(errors="replace")
+
+
+def _require(name: str, version: str | None, minimum: int) -> None:
+    found = re.search(r"RuntimeVersion\((\d+)\)", version or "")
+    if found and int(found.group(1)) < minimum:
+        raise DelegateError(
+            f"delegate {name}: the model needs runtime {minimum}, and the library has {found.group(1)}: install a "
+            f"newer libedgetpu, or compile with --min-runtime {found.group(1)}"
+        )
 
 
 def _crash(delegate: delegates.Delegate, said: list[dict[str, str]], code: int, noise: str) -> str:
@@ -70,4 +110,7 @@ def _crash(delegate: delegates.Delegate, said: list[dict[str, str]], code: int, 
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     step = {"load": "load it", "prepare": "prepare the model with it", "run": "run the model"}[stage]
     printed = "".join(f" (it printed: {line})" for line in noise.strip().splitlines()[-1:])
-    return f"delegate {delegate.name}: the attempt to {step} ended the process {how}: {_ADVICE[stage]}{printed}"
+    advice = _ADVICE[stage]
+    if delegates.is_edgetpu(str(delegate.library)):
+        advice += _EDGETPU_ADVICE.format(runtime=runtime.runtime_version())
+    return f"delegate {delegate.name}: the attempt to {step} ended the process {how}: {advice}{printed}"

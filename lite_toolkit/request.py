@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lite_toolkit import manifest, recipes
 from lite_toolkit.errors import RecipeError
 from lite_toolkit.ground_truth import ClassIndex
 from lite_toolkit.preprocessing import Sized
 from lite_toolkit.recipes import Activation, InputOutput, Recipe
+
+Target = Literal["edgetpu"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Request:
         max_drop: percentage points that a calibrated format may lose on held-out images: of top-1 where their classes
             are known, otherwise of agreement with the float model. Where it loses more, layers stay in float.
         class_index: of the calibration images, whose names or folders tell their classes then.
+        target: the accelerator that must run every operator of every int8 model, or nothing is written.
         min_agreement: percent of held-out images with the same top-1, below which nothing is written.
         force: replace files that exist.
     """
@@ -52,6 +56,7 @@ class Request:
     max_drop: float | None = None
     class_index: ClassIndex | None = None
     min_agreement: float | None = None
+    target: Target | None = None
     force: bool = False
 
     @property

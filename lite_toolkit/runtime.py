@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lite_toolkit.delegates import NONE, XNNPACK, Delegate, why_not_loaded
+from lite_toolkit.delegates import NONE, XNNPACK, Delegate, advice, why_not_loaded
 from lite_toolkit.errors import DelegateError, ModelError
 from lite_toolkit.streams import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,12 +74,8 @@ class Model:
         """
         self.interpreter = interpreter(model, threads, delegate)
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
+        self.input, self.output = ends(list(map(tensor_info, inputs)), list(map(tensor_info, outputs)))
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = tensor_info(inputs[0]), tensor_info(outputs[0])
-        if len(self.input.shape) != 4 or self.input.shape[0] != 1 or self.input.shape[3] != 3:
-            raise ModelError(f"the input has shape {self.input.shape}: (1, height, width, 3) is needed")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,6 +101,20 @@ class Model:
         self.interpreter.invoke()
         found: NDArray[Any] = self.interpreter.get_tensor(self._output).reshape(-1)
         return found
+
+
+def ends(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[TensorInfo, TensorInfo]:
+    """The input and the output of an image classifier.
+
+    Raises:
+        ModelError: these are not one of each, or the input is no image.
+    """
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
+    shape = inputs[0].shape
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        raise ModelError(f"the input has shape {shape}: (1, height, width, 3) is needed")
+    return inputs[0], outputs[0]
 
 
 def interpreter(
@@ -171,7 +181,8 @@ def _loading(model: Path | bytes) -> Iterator[None]:
             reason = f"{runtime_version()} does not work with numpy {np.__version__}: pip install 'numpy<2'"
             raise ModelError(reason) from error
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{name} cannot load {title}: {_first_line(error)}") from error
+            said = _first_line(error).rstrip(".")
+            raise ModelError(f"{name} cannot load {title}: {said}{advice(said)}") from error
 
 
 def load_delegate(delegate: Delegate) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.classification import Classifier
+from lite_toolkit.classification import describe
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
@@ -210,10 +210,10 @@ def _divergence(reference: NDArray[np.float64], quantized: NDArray[np.float64]) 
 
 def _preprocessing(reference: Path, quantized: Path, given: Sized | None) -> tuple[PreprocessingSpec, str | None]:
     """What either model's manifest tells, and a note where neither does; both models must take and give the same."""
-    sides = [Classifier(path, preprocessing=given) for path in (quantized, reference)]
+    sides = [describe(path, preprocessing=given) for path in (quantized, reference)]
     for what, values in (
-        ("input size", [side.model.size for side in sides]),
-        ("number of classes", [side.model.classes for side in sides]),
+        ("input size", [side.image.size for side in sides]),
+        ("number of classes", [side.classes for side in sides]),
     ):
         if values[0] != values[1]:
             raise ModelError(f"{quantized} has {what} {values[0]}, but {reference} {values[1]}: they must be the same")

@@ -1,7 +1,8 @@
 /* A delegate for tests: it takes the nodes that the option "nodes" lists, and runs none of them.
 
 It writes what it is told, and what the runtime makes of it, to the file that the option "log" names. "crash" is a stage
-at which it aborts; "refuse" a message with which it makes no delegate. The structs have the layout of TFLite's
+at which it aborts; "refuse" a message with which it makes no delegate. Built with RUNTIME, it tells that version as an
+Edge TPU's library does. The structs have the layout of TFLite's
 lite/core/c/common.h, as far as they are used here. */
 
 #include <stddef.h>
@@ -87,6 +88,12 @@ static int prepare(Context *context, Delegate *self) {
   free(nodes);
   return status;
 }
+
+#ifdef RUNTIME
+#define TEXT(number) #number
+#define VERSION(number) "BuildLabel(N/A), RuntimeVersion(" TEXT(number) ")"
+const char *edgetpu_version(void) { return VERSION(RUNTIME); }
+#endif
 
 #ifndef NOT_A_DELEGATE
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t n, void (*report_error)(const char *)) {

@@ -553,11 +553,6 @@ main()
         (["platformdirs"], [*LITE0, "--weights", "hf:a/b"], "platformdirs is not installed: .*[convert]"),
         (["safetensors"], [*LITE0, "--weights", "a.safetensors"], "safetensors is not installed: .*[convert]"),
         (["matplotlib"], ["describe", "lite0", "--diagram", "a.png"], "matplotlib is not installed: .*[report]"),
-        (
-            ["ai_edge_litert", "tflite_runtime", "tensorflow"],
-            ["classify", "a.tflite", "a.png"],
-            "no LiteRT runtime is installed: pip install ai-edge-litert",
-        ),
     ],
 )
 def test_a_missing_package_names_what_to_install(
@@ -572,6 +567,14 @@ def test_a_missing_package_names_what_to_install(
     for part in extra.split(".*"):
         assert part in done.stderr
     assert list(content(tmp_path)) == ["a.safetensors"]
+
+
+def test_a_missing_runtime_names_what_to_install(int8: Path, photographs: Path) -> None:
+    program = MISSING.format(packages=["ai_edge_litert", "tflite_runtime", "tensorflow"])
+    command = [sys.executable, "-c", program, "classify", int8, photographs / "picture00.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: no LiteRT runtime is installed: pip install ai-edge-litert")
 
 
 class TestStreams:

@@ -1,21 +1,29 @@
 """Delegates: their names, what they took of a model, and every way in which a library fails."""
 
+import json
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from lite_toolkit import delegates, runtime
+from lite_toolkit.cli import main
 from lite_toolkit.delegates import XNNPACK, Delegate, choose
+from lite_toolkit.edgetpu import partition as edgetpu_partition
+from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import DelegateError
+from lite_toolkit.graph import read_graph
 from lite_toolkit.partition import Share, delegate_nodes, partition
 from lite_toolkit.rehearsal import rehearse
 
 SOURCE = Path(__file__).parent / "delegate.c"
 E_MACHINE = slice(18, 20)  # of an ELF header
 Build = Callable[..., Path]
+Command = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +32,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     if compiler is None:
         pytest.skip("needs gcc, to build a delegate")
 
-    def run(*flags: str) -> Path:
-        library = tmp_path_factory.mktemp("delegate") / "libtest.so"
+    def run(*flags: str, name: str = "libtest.so") -> Path:
+        library = tmp_path_factory.mktemp("delegate") / name
         subprocess.run([compiler, "-shared", "-fPIC", *flags, "-o", library, SOURCE], check=True)
         return library
 
@@ -58,8 +66,29 @@ def test_the_edge_tpu_has_a_library_for_each_platform(
 ) -> None:
     monkeypatch.setattr(delegates.platform, "system", lambda: system)
     library = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}[system]
-    given = {"Performance": "Max"}
-    assert choose(name, given) == Delegate(name, library, options | given)
+    assert choose(name, {}) == Delegate(name, library, options)
+
+
+@pytest.mark.parametrize(
+    "given", [{"Performance": "Max"}, {"Usb.AlwaysDfu": "True", "Usb.MaxBulkInQueueLength": "255"}]
+)
+def test_an_edge_tpu_chosen_by_number_takes_options(given: dict[str, str]) -> None:
+    assert choose("edgetpu:usb:0", given).options == {"device": "usb:0", **given}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("edgetpu", {"Performance": "Max"}, "option Performance reaches only an Edge TPU that is chosen by number"),
+        ("edgetpu:usb", {"Performance": "Low"}, "edgetpu:0, edgetpu:usb:0"),
+        ("edgetpu:0", {"Performance": "Fast"}, "no option Performance=Fast: choose Performance=Low, Medium, High or"),
+        ("edgetpu:0", {"Usb.MaxBulkInQueueLength": "256"}, "Usb.MaxBulkInQueueLength=0 to 255"),
+        ("edgetpu:0", {"device": "usb"}, "no option device=usb"),
+    ],
+)
+def test_options_that_the_edge_tpu_would_not_see(name: str, option: dict[str, str], message: str) -> None:
+    with pytest.raises(DelegateError, match=message):
+        choose(name, option)
 
 
 @pytest.mark.parametrize("name", ["/opt/libvx_delegate.so", "libarmnnDelegate.so.29", "delegate.dylib", "d.dll"])
@@ -106,6 +135,15 @@ def test_what_a_library_and_xnnpack_took(library: Path, model: Path) -> None:
     assert found.shares == (Share("libtest.so", 4, 2), Share("XNNPACK", found.nodes - 6, 3))
     assert found.kernels == {"QUANTIZE": 2}
     assert found.taken(delegate) == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_forecast_of_the_edge_tpu_cuts_a_graph_as_the_runtime_does(seed: int, library: Path, model: Path) -> None:
+    graph = read_graph(model).subgraphs[0]
+    taken = [operator.index for operator in graph.operators if random.Random(f"{seed} {operator.index}").random() < 0.8]
+    parts = edgetpu_partition.partition(graph, lambda operator: operator.index in taken)
+    loaded = runtime.unallocated(model, 1, choose(str(library), {"nodes": ",".join(map(str, taken))}))
+    assert len(delegate_nodes(loaded)) == sum(part.delegated for part in parts) > 3
 
 
 @pytest.mark.usefixtures("ai_edge_litert")
@@ -191,3 +229,121 @@ def test_a_model_that_the_runtime_refuses(library: Path, tmp_path: Path) -> None
     (tmp_path / "broken.tflite").write_bytes(b"hello")
     with pytest.raises(DelegateError, match=r"cannot load .*broken.tflite"):
         rehearse(tmp_path / "broken.tflite", 1, choose(str(library), {}))
+
+
+# An Edge TPU: what it needs of the model and of its library, and the commands that use it
+
+COMPILED = "mobilenet_v1_0.25_128_quant_edgetpu.tflite"  # its executables need runtime 12
+
+
+@pytest.fixture(scope="module")
+def pairs(shared: Path) -> Path:
+    return shared / "edgetpu/pairs"
+
+
+@pytest.fixture(scope="module")
+def edgetpu(build: Build) -> Path:
+    return build("-DRUNTIME=14", name="libedgetpu.so.1")
+
+
+@pytest.fixture
+def run(labelled: Path) -> Command:
+    """Run a command on a model; `evaluate` and `classify` on the labelled pictures."""
+
+    def run(command: str, model: Path, delegate: object, *options: object) -> Result:
+        data = {"evaluate": ["--data", labelled], "classify": [labelled], "benchmark": ["--runs", 1, "--seconds", 0]}
+        arguments = [command, model, *data[command], "--delegate", delegate, "--json", *options]
+        return CliRunner().invoke(main, list(map(str, arguments)))
+
+    return run
+
+
+COMMANDS = pytest.mark.parametrize("command", ["classify", "evaluate", "benchmark"])
+
+
+@COMMANDS
+@pytest.mark.parametrize("delegate", ["edgetpu", "edgetpu:usb", "/nowhere/libedgetpu.so.1"])
+def test_a_model_that_is_not_compiled_is_refused(command: str, delegate: str, model: Path, run: Command) -> None:
+    done = run(command, model, delegate)
+    advice = f"{model} is not compiled for the Edge TPU: lite-toolkit edgetpu compile {model}"
+    assert (done.exit_code, done.stderr) == (1, f"Error: {advice}\n")
+
+
+@COMMANDS
+def test_a_compiled_model_needs_the_delegate(command: str, pairs: Path, run: Command) -> None:
+    done = run(command, pairs / COMPILED, "xnnpack")
+    assert done.exit_code == 1
+    assert done.stderr.endswith(": it is compiled for the Edge TPU, which --delegate edgetpu runs\n")
+
+
+def test_the_versions_of_library_and_runtime_are_told(pairs: Path, edgetpu: Path, run: Command) -> None:
+    done = run("benchmark", pairs / COMPILED, edgetpu, "--delegate-option", "nodes=0")
+    (found,) = json.loads(done.stdout)["measurements"]
+    assert found["delegate_library_version"] == "BuildLabel(N/A), RuntimeVersion(14)"
+    assert found["nodes"] == {
+        "nodes": 1,
+        "shares": [{"delegate": "libedgetpu.so.1", "nodes": 1, "partitions": 1}],
+        "kernels": {},
+    }
+
+
+@COMMANDS
+def test_a_library_older_than_the_model(command: str, pairs: Path, build: Build, run: Command) -> None:
+    done = run(command, pairs / COMPILED, build("-DRUNTIME=11", name="libedgetpu.so.1"), "--delegate-option", "nodes=0")
+    assert done.exit_code == 1
+    assert "the model needs runtime 12, and the library has 11: install a newer libedgetpu, or compile" in done.stderr
+
+
+def test_operators_beside_the_edge_tpu_are_named(pairs: Path) -> None:
+    compiled = pairs / "posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
+    graph = read_graph(compiled)
+    assert for_delegate(compiled, graph, "xnnpack") is None
+    found = for_delegate(compiled, graph, "edgetpu:usb")
+    assert found
+    assert found.note == f"{compiled.name}: outside of the Edge TPU, on the CPU: PosenetDecoderOp ×1"
+    assert found.minimum_runtime == 12
+
+
+def test_a_crash_of_the_edge_tpu_s_library_names_the_known_cause(pairs: Path, edgetpu: Path) -> None:
+    delegate = choose(str(edgetpu), {"crash": "prepare", "nodes": "0"})
+    with pytest.raises(DelegateError, match=r"crashes with tflite-runtime 2.12 and later: .* built for ai-edge-litert"):
+        rehearse(pairs / COMPILED, 1, delegate)
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("Didn't find custom op for name 'edgetpu-custom-op' with version 1", "--delegate edgetpu runs"),
+        (
+            "Failed precondition: Package requires runtime version (14), which is newer than this runtime version (13)",
+            "install a newer libedgetpu, or compile with --min-runtime",
+        ),
+        ("Internal: Unsupported data type in custom op handler: 6488064Node number 2", "different versions of Tensor"),
+        ("libusb-1.0.so.0: cannot open shared object file: No such file or directory", "apt install libusb-1.0-0"),
+        ("Node number 2 (CONV_2D) failed to prepare.", ""),
+    ],
+)
+def test_what_is_known_of_failures(said: str, what: str) -> None:
+    assert what in delegates.advice(said)
+    assert bool(delegates.advice(said)) == bool(what)
+
+
+# `evaluate`
+
+
+def test_an_evaluation_by_a_library_has_one_process(library: Path, model: Path, tmp_path: Path, run: Command) -> None:
+    """This library takes no node, so the figures are XNNPACK's."""
+    log, journal = tmp_path / "log", tmp_path / "journal"
+    options = ("--delegate-option", f"log={log}", "--delegate-option", "device=usb", "--reference", model)
+    done = json.loads(run("evaluate", model, library, *options, "--resume", journal).stdout)
+    assert (done["delegate"], done["delegate_options"]["device"], done["workers"]) == (str(library), "usb", 1)
+    assert done["pairing"]["agreement_percent"] == 100
+    # The first run, then the one worker; the reference is left to XNNPACK.
+    assert log.read_text().splitlines().count("option device=usb") == 3
+    other = run("evaluate", model, "none", "--reference", model, "--resume", journal)
+    assert (other.exit_code, "of another evaluation, with another delegate" in other.stderr) == (1, True)
+
+
+def test_an_edge_tpu_serves_one_process(model: Path, run: Command) -> None:
+    done = run("evaluate", model, "edgetpu", "--workers", 2)
+    assert (done.exit_code, "--workers 2: an Edge TPU serves one process at a time" in done.stderr) == (2, True)

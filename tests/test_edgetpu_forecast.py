@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from lite_toolkit import pipeline, recipes
 from lite_toolkit.cli import main
+from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import packages
-from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Compiled, Forecast, check, forecast
+from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Forecast, check, forecast
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
 
@@ -51,6 +52,23 @@ def test_parameter_bytes_are_the_compiler_s(name: str) -> None:
     elif INEXACT[name]:
         assert found.parameters_bytes == expected + INEXACT[name]
     assert any("LSTM" in text for text in found.uncertain) == ("lstm" in name)
+
+
+@pairs
+def test_what_the_compiler_streamed_is_within_the_bounds(name: str) -> None:
+    found = of_pair(name)
+    if "lstm" not in name:  # of which only a part is counted
+        assert found.most.streamed <= PAIRS[name]["parameters_streamed_bytes"] <= found.least.streamed
+
+
+def test_a_wide_layer_may_be_streamed_though_there_is_room(shared: Path) -> None:
+    """Two dense layers of 16,384 inputs; the compiler streamed 524,288 bytes."""
+    found = of_pair("libr_bright_128x128")
+    assert (found.most.streamed, found.least.streamed) == (0, 524_288)
+    uncertain = [operator.name for operator in found.operators if operator.residence == "uncertain"]
+    assert uncertain == ["FULLY_CONNECTED"] * 2
+    assert any("whether 2 layers stay on the chip" in text for text in found.uncertain)
+    assert not any("whether" in text and "stay on the chip" in text for text in of_pair("libr_bright_64x64").uncertain)
 
 
 @pairs
@@ -150,6 +168,19 @@ def test_more_than_the_chip_holds_is_streamed_within_a_bound(
     for interface, rate in BANDWIDTHS.items():
         least, most = found.streaming_seconds(interface)
         assert (least, most) == (found.most.streamed / rate, found.least.streamed / rate)
+
+
+@pytest.mark.parametrize("kind", ["ADD", "RELU"])
+def test_constants_of_elementwise_operators_are_uncertain(kind: str, lite0: Path) -> None:
+    graph = read_graph(lite0)
+    main = graph.subgraphs[0]
+    weights = next(operator.inputs[1] for operator in main.operators if operator.name == "CONV_2D")
+    added = next(operator for operator in main.operators if operator.name == "ADD")
+    constant = dataclasses.replace(added, name=kind, inputs=(added.inputs[0], weights))
+    operators = tuple(constant if operator is added else operator for operator in main.operators)
+    changed = dataclasses.replace(graph, subgraphs=(dataclasses.replace(main, operators=operators),))
+    told = [text for text in forecast("x", changed).uncertain if "constants" in text]
+    assert told == (["the constants of ADD ×1: they are not counted, and may be streamed"] if kind == "ADD" else [])
 
 
 # The command

@@ -1,5 +1,6 @@
 """The rules of the Edge TPU forecast: single operators, the cut of the graph, and bytes worked out by hand."""
 
+import dataclasses
 import random
 import time
 from collections.abc import Mapping
@@ -70,6 +71,16 @@ MAPPED = [
     ("TRANSPOSE_CONV", [numbers(1, 16, 16, 4), kernel(4, 2, 2, 16), IMAGE], ((1, 16, 16, 4),), {}),
     ("TRANSPOSE", [IMAGE, numbers(0, 2, 1, 3)], IMAGE, {}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "written"), [("QUANTIZE", "float32", "int8"), ("DEQUANTIZE", "int8", "float32")]
+)
+def test_floats_within_a_model_have_another_remedy_than_at_its_ends(name: str, read: str, written: str) -> None:
+    at_an_end = graph_of(name, [(IMAGE[0], read)], (IMAGE[0], written))
+    assert "inputs and outputs" in rules.judge(at_an_end)[0].remedy
+    within = dataclasses.replace(at_an_end, inputs=(), outputs=())
+    assert rules.judge(within)[0].remedy == "replace the operators in float beside it"
 
 
 @pytest.mark.parametrize(("name", "inputs", "output", "options"), MAPPED)

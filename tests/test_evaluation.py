@@ -275,7 +275,7 @@ def test_usage(pair: tuple[Path, Path], labelled: Path, options: list[str], mess
             "the preprocessing must be one, but crop is 'after-resize' by --preprocessing",
         ),
         (["--class-index", "missing"], "cannot read classes from missing"),
-        (["--reference", "missing.tflite"], "missing.tflite: no such file"),
+        (["--reference", "missing.tflite"], "cannot read missing.tflite: No such file"),
         (["--labels-csv", "missing.csv"], "cannot read classes from missing.csv"),
     ],
 )

@@ -17,6 +17,7 @@ JOB = {
     "threads": 1,
     "delegate": "xnnpack",
     "delegate_options": {},
+    "minimum_runtime": None,
     "require_full_delegation": False,
     "runs": 3,
     "seconds": 0,

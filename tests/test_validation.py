@@ -131,7 +131,7 @@ class TestCommand:
             ("{int8} {float}", "{int8} is quantized"),
             ("{float} {larger}", "{larger} has input size (96, 96), but {float} (64, 64): they must be the same"),
             ("{float} {fewer}", "{fewer} has number of classes 7, but {float} 1000"),
-            ("{float} missing.tflite", "missing.tflite: no such file"),
+            ("{float} missing.tflite", "cannot read missing.tflite: No such file"),
             ("{float} {int8} --plot plot.pdf", "plot.pdf: a picture's suffix must be one of .png, .svg"),
             ("{float} {int8} --data missing", "missing: no such file or folder"),
         ],

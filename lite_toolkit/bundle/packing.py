@@ -162,7 +162,7 @@ def _notes(request: Request, classifier: Classifier, facts: Facts) -> tuple[str,
     refusal = snippets.mediapipe_refusal(facts)
     phones = [target for target in request.targets if target in ("android", "ios")]
     return (
-        *([classifier.note] if classifier.note else []),
+        *classifier.notes,
         *([] if classifier.labels else ["The model has no labels: convert --labels FILE puts them into its manifest."]),
         *([f"Without the code for MediaPipe: {refusal}."] if refusal and phones else []),
     )

@@ -8,7 +8,17 @@ import click
 from click.core import ParameterSource
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, delegation, on_devices, reporting, sized
+from lite_toolkit.commands.options import (
+    ANY_PATH,
+    FILE,
+    Delivery,
+    Number,
+    delegate_on,
+    delegation,
+    on_devices,
+    reporting,
+    sized,
+)
 from lite_toolkit.running import run_on
 
 if TYPE_CHECKING:
@@ -139,10 +149,7 @@ def _profiled(request: "Request", device: "Profile") -> "Request":
     source = click.get_current_context().get_parameter_source
     if device.threads and source("threads") is ParameterSource.DEFAULT:
         request = replace(request, threads=(device.threads,))
-    if source("delegate") is ParameterSource.DEFAULT:
-        options = {**device.delegate_options, **request.delegate_options}
-        request = replace(request, delegate=device.delegate, delegate_options=options)
-    return request
+    return replace(request, **delegate_on(device, request.delegate, request.delegate_options))
 
 
 def _checked(request: "Request") -> "Request":

@@ -42,8 +42,8 @@ def classify(
         threads=threads,
         delegate=choose(delegate, delegate_options),
     )
-    if classifier.note:
-        warn(classifier.note)
+    for note in classifier.notes:
+        warn(note)
     predictions = list(classifier.classify(expand(images), top))
     content = {"model": model.name, "predictions": tables.predictions(predictions)}
     delivery.send(document("classify", content), lambda: tables.show_predictions(predictions))

@@ -84,6 +84,11 @@ def _formats(command: F) -> F:
 )
 @click.option("--class-index", type=FILE, help="Classes of the calibration images, as for `evaluate`, for --max-drop.")
 @click.option(
+    "--target",
+    type=click.Choice(["edgetpu"]),
+    help="Write int8 whose every operator the Edge TPU runs; exit code 3, and nothing written, where one stays behind.",
+)
+@click.option(
     "--min-agreement",
     metavar="PERCENT",
     type=Number(0, 100),
@@ -121,8 +126,12 @@ def _request(
 ) -> "Request":
     """The pipeline's request; combinations that mean nothing are usage errors."""
     formats = tuple(form for form in recipes.FORMATS if options.pop(form))
+    if options["target"] and not formats and not recipe_name:
+        formats = ("int8",)
     chosen = _recipes(formats, recipe_name, calibration_samples)
     _check_usage(chosen, weights=weights, **options)
+    if options["target"]:
+        _check_target(chosen, options["io"], options["max_drop"])
     _check_bound(chosen, class_index, options["max_drop"], options["calibration_data"])
     if options["variant"] is not None:
         architectures.variant(options["variant"])
@@ -176,6 +185,22 @@ def _check_usage(
         if io not in recipes.IO_TYPES.get(recipe.format, ()):
             allowed = ", ".join(recipes.IO_TYPES.get(recipe.format, ())) or "no choice"
             raise click.UsageError(f"--io {io} does not go with {recipe.format}, which has {allowed}")
+
+
+def _check_target(chosen: tuple[recipes.Recipe, ...], io: str | None, max_drop: float | None) -> None:
+    """Whatever leaves a part of the model to the processor contradicts --target edgetpu."""
+    for recipe in chosen:
+        if recipe.format != "int8":
+            advice = ": --keep-float writes that too" if recipe.format == "float32" else ""
+            raise click.UsageError(f"--{recipe.format} contradicts --target edgetpu, which takes int8 alone{advice}")
+        if recipe.in_float:
+            raise click.UsageError(
+                f"--recipe {recipe.name} keeps layers in float, which --target edgetpu does not run: leave out in_float"
+            )
+    if io == "float32":
+        raise click.UsageError("--io float32 contradicts --target edgetpu, which takes uint8 or int8")
+    if max_drop is not None:
+        raise click.UsageError("--max-drop keeps layers in float, which --target edgetpu does not run")
 
 
 def _check_bound(

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, on_devices, reporting, sized
+from lite_toolkit.commands.options import (
+    ANY_PATH,
+    FILE,
+    Delivery,
+    Number,
+    delegate_on,
+    delegation,
+    on_devices,
+    reporting,
+    sized,
+)
 from lite_toolkit.errors import GateError
 from lite_toolkit.running import run_on
 
@@ -51,6 +61,7 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
     type=Number(0, 100),
     help="Exit code 3 where top-1 is lower than the reference's by more.",
 )
+@delegation
 @on_devices
 @reporting
 def evaluate(
@@ -66,6 +77,8 @@ def evaluate(
     preprocessing: str | None,
     min_top1: float | None,
     max_drop: float | None,
+    delegate: str,
+    delegate_options: dict[str, str],
     device: tuple[str, ...],
     delivery: Delivery,
 ) -> None:
@@ -88,6 +101,8 @@ def evaluate(
         preprocessing=sized(preprocessing),
         top=top,
         workers=workers,
+        delegate=delegate,
+        delegate_options=delegate_options,
         resume=resume,
     )
     outcomes = _evaluate(request, device)
@@ -104,18 +119,28 @@ def _evaluate(request: "Request", names: tuple[str, ...]) -> "Outcomes[Evaluatio
 
     def work(device: "Profile", run: "Run", steps: "Steps") -> "Evaluation":
         if device.host is None:
-            return evaluation.evaluate(request, steps)
-        return evaluation.evaluate(replace(request, device=device.name), steps, run)
+            return evaluation.evaluate(requests[device.name], steps)
+        return evaluation.evaluate(replace(requests[device.name], device=device.name), steps, run)
 
     chosen = devices.load_all(names)
-    for device in chosen:
-        if device.delegate != devices.Profile.delegate:
-            warn(f"{device.name}: evaluate runs the model on the processor, without delegate {device.delegate}")
+    requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
     outcomes = run_on(chosen, work)
     for name, found in outcomes.found.items():
         for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
             warn(f"{outcomes.title(name)}{message}")
     return outcomes
+
+
+def _profiled(request: "Request", device: "Profile") -> "Request":
+    return replace(request, **delegate_on(device, request.delegate, request.delegate_options))
+
+
+def _checked(request: "Request") -> "Request":
+    from lite_toolkit.delegates import is_edgetpu
+
+    if is_edgetpu(request.delegate) and (request.workers or 1) > 1:
+        raise click.UsageError(f"--workers {request.workers}: an Edge TPU serves one process at a time")
+    return request
 
 
 def _check_gates(on: str, found: "Evaluation", min_top1: float | None, max_drop: float | None) -> None:

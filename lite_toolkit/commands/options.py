@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lite_toolkit import architectures, outputs
 
 if TYPE_CHECKING:
+    from lite_toolkit.devices import Profile
     from lite_toolkit.preprocessing import Sized
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -103,6 +105,13 @@ def delegation(command: Callable[..., None]) -> Callable[..., None]:
         command(delegate_options=dict(pair.split("=", 1) for pair in pairs), **options)
 
     return with_delegate
+
+
+def delegate_on(device: "Profile", name: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """The delegate to ask for on a device: the user's, or the device's own where the user named none."""
+    if click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT:
+        name, options = device.delegate, {**device.delegate_options, **options}
+    return {"delegate": name, "delegate_options": options}
 
 
 def sized(name: str | None) -> "Sized | None":

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit import manifest, outputs
+from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Job, run
-from lite_toolkit.edgetpu.forecast import Compiled, Forecast, check, open_compiled
+from lite_toolkit.edgetpu.forecast import Forecast, check
 from lite_toolkit.edgetpu.log import CompilerLog, ModelLog
 from lite_toolkit.edgetpu.metadata import restore
 from lite_toolkit.errors import CompilerError, ModelError

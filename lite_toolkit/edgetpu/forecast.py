@@ -2,15 +2,17 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
-from lite_toolkit.edgetpu.executable import Package, packages
-from lite_toolkit.edgetpu.parameters import CAPACITY, Placement, parameter_bytes, place
+from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
+from lite_toolkit.edgetpu.executable import packages
+from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
+from lite_toolkit.edgetpu.view import View
 from lite_toolkit.graph import Graph, Operator, Subgraph, read_graph
 
 Residence = Literal["on chip", "streamed", "uncertain"]
@@ -98,40 +100,33 @@ class Forecast:
         counts = Counter((operator.name, operator.status) for operator in self.operators)
         return tuple(rules.StatusCount(name, count, status) for (name, status), count in sorted(counts.items()))
 
+    @property
+    def left(self) -> str:
+        """What stays on the CPU, or why the compiler will refuse the model, in one line; empty for neither."""
+        if self.refusals:
+            return "; ".join(self.refusals)
+        reasons = Counter((op.name, op.reason, op.remedy) for op in self.operators if not op.mapped)
+        told = [f"{name} ×{count} ({', '.join(filter(None, why))})" for (name, *why), count in reasons.most_common()]
+        count = f"{self.on_cpu} {'operator stays' if self.on_cpu == 1 else 'operators stay'} on the CPU"
+        return f"{count}: {'; '.join(told)}" if told else ""
+
+    def summary(self) -> dict[str, Any]:
+        """The figures for a manifest; ranges are [least, most]."""
+        return {
+            "name": "edgetpu",
+            "operators": len(self.operators),
+            "mapped": self.mapped,
+            "parameters_bytes": self.parameters_bytes,
+            "cached_bytes": [self.least.cached, self.most.cached],
+            "streamed_bytes": [self.most.streamed, self.least.streamed],
+            "minimum_runtime": DEFAULT_RUNTIME,
+            "lowest_runtime": self.lowest_runtime,
+            "uncertain": list(self.uncertain),
+        }
+
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
         return self.most.streamed / BANDWIDTHS[interface], self.least.streamed / BANDWIDTHS[interface]
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """What is inside a model that the Edge TPU compiler has written.
-
-    Attributes:
-        packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
-        on_cpu: the operators beside them by name.
-    """
-
-    file: str
-    size_bytes: int
-    sha256: str
-    packages: tuple[Package, ...]
-    on_cpu: dict[str, int]
-
-    @property
-    def cached_bytes(self) -> int:
-        """Parameters that stay on the chip."""
-        return sum(package.cached_bytes for package in self.packages)
-
-    @property
-    def streamed_bytes(self) -> int:
-        """Parameters that are sent for every inference."""
-        return sum(package.streamed_bytes for package in self.packages)
-
-    @property
-    def minimum_runtime(self) -> int | None:
-        """The version that the runtime must have at least; None where nothing is mapped."""
-        return max((package.minimum_runtime for package in self.packages), default=None)
 
 
 def check(path: Path) -> Forecast | Compiled:
@@ -142,17 +137,6 @@ def check(path: Path) -> Forecast | Compiled:
     """
     graph = read_graph(path)
     return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
-
-
-def open_compiled(file: str, graph: Graph) -> Compiled:
-    """What is inside a file that the compiler has written.
-
-    Raises:
-        ModelError: a package is malformed.
-    """
-    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != rules.CUSTOM_OPERATOR)
-    digest = hashlib.sha256(graph.content).hexdigest()
-    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
 
 
 def forecast(file: str, graph: Graph) -> Forecast:
@@ -167,7 +151,8 @@ def forecast(file: str, graph: Graph) -> Forecast:
     kept = delegated[0] if delegated else frozenset()
     mapped = [operator for operator in main.operators if operator.index in kept]
     sizes = dict(zip((op.index for op in mapped), parameter_bytes(main, mapped), strict=True))
-    placements, cached = zip(*(place(list(sizes.values()), capacity) for capacity in _capacities()), strict=True)
+    wide = {position: sizes[op.index] for position, op in enumerate(mapped) if is_wide(main, op)}
+    placements, cached = zip(*(place([*sizes.values()], *room) for room in _rooms(wide)), strict=True)
     residences = dict(zip(sizes, map(_residence, zip(*cached, strict=True)), strict=True))
     least, most = (extreme(placements, key=lambda placement: placement.cached) for extreme in (min, max))
     operators = tuple(
@@ -181,17 +166,22 @@ def forecast(file: str, graph: Graph) -> Forecast:
         operators=operators,
         parts=len(delegated),
         refusals=tuple(_refusals(main, verdicts)),
-        uncertain=tuple(_uncertain(graph, operators, least, most)),
+        uncertain=(*_uncertain_memory(main, mapped, sum(sizes.values()), wide), *_uncertain(graph, operators)),
         least=least,
         most=most,
         lowest_runtime=max((_runtime(operator) for operator in mapped), default=LOWEST_RUNTIME),
     )
 
 
-def _capacities() -> Iterator[int]:
-    """From the least to the most: with more room, other layers fit, and once in a while fewer bytes."""
+def _rooms(wide: Mapping[int, int]) -> Iterator[tuple[int, Collection[int]]]:
+    """Capacities, and positions of what is streamed in any case: with more room, once in a while fewer bytes fit.
+
+    At worst all wide layers, given by position and bytes, are streamed, and the largest takes twice its room.
+    """
     least, most = CAPACITY
-    return (least + (most - least) * step // (_CAPACITIES - 1) for step in range(_CAPACITIES))
+    yield from ((least + (most - least) * step // (_CAPACITIES - 1), ()) for step in range(_CAPACITIES))
+    if wide:
+        yield max(0, least - 2 * max(wide.values())), wide
 
 
 def _residence(cached: Sequence[bool]) -> Residence:
@@ -225,17 +215,29 @@ def _refusals(graph: Subgraph, verdicts: Sequence[rules.Verdict]) -> Iterator[st
         yield "Model not quantized: no tensor is int8 or uint8"
 
 
-def _uncertain(graph: Graph, operators: Sequence[OperatorForecast], least: Placement, most: Placement) -> Iterator[str]:
-    if least != most:
+def _uncertain_memory(graph: Subgraph, mapped: Sequence[Operator], total: int, wide: Collection[int]) -> Iterator[str]:
+    if total > CAPACITY[0]:
         low, high = (bound / 2**20 for bound in CAPACITY)
         yield f"what stays on the chip: it has had {low:.2f} to {high:.2f} MiB of room, less with large activations"
+    if wide:
+        layers = "1 layer stays" if len(wide) == 1 else f"{len(wide)} layers stay"
+        known = f"one of {NARROW:,} did, one of {WIDE:,} was streamed though there was room"
+        yield f"whether {layers} on the chip, by the weights of each output: {known}"
+    elementwise = (View(graph, op) for op in mapped if op.name in _ELEMENTWISE)
+    constants = Counter(view.operator.name for view in elementwise if any(part.is_constant for part in view.inputs))
+    if constants:
+        named = ", ".join(f"{name} ×{count}" for name, count in sorted(constants.items()))
+        yield f"the constants of {named}: they are not counted, and may be streamed"
+
+
+def _uncertain(graph: Graph, operators: Sequence[OperatorForecast]) -> Iterator[str]:
     for doubt, count in Counter(op.doubt for op in operators if op.mapped and op.doubt).items():
         yield f"whether {count} mapped {'operator is' if count == 1 else 'operators are'} mapped: {doubt}"
-    mapped = {operator.name for operator in operators if operator.mapped}
-    if mapped & {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"}:
+    mapped = {operator.name: operator.parameters_bytes for operator in operators if operator.mapped}
+    if mapped.keys() & {"LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"}:
         yield "the parameters of the LSTM: its weights alone are counted, and the device stores more"
-    if "SOFTMAX" in mapped:
-        yield "the parameters of SOFTMAX: 47 KiB for 1001 elements with compiler 16, none before"
+    if mapped.get("SOFTMAX"):
+        yield f"the parameters of SOFTMAX: {mapped['SOFTMAX']:,} bytes with compiler 16, none before"
     unknown = [tensor for tensor in graph.subgraphs[0].tensors if any(side < 0 for side in tensor.shape_signature)]
     if unknown:
         yield f"unknown dimensions, as of {unknown[0].name!r}: the stored ones are compiled"
@@ -249,6 +251,7 @@ def _runtime(operator: Operator) -> int:
     return 13 if dilated else _RUNTIMES.get(operator.name, LOWEST_RUNTIME)
 
 
+_ELEMENTWISE = frozenset(("ADD", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB"))
 # The column "runtime version" of https://coral.ai/docs/edgetpu/models-intro, where it is not "all".
 _RUNTIMES = {
     **dict.fromkeys(("EXPAND_DIMS", "PACK", "PRELU", "QUANTIZE", "SUM", "TRANSPOSE_CONV"), 13),

@@ -5,7 +5,7 @@ more where outputs have scales of their own. Worked out from compiled models, by
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,10 @@ from lite_toolkit.graph import Operator, Subgraph, Tensor
 BLOCK = 64  # bytes; every operator's parameters fill whole ones
 # Used plus remaining bytes for parameters in the logs of compiler 16: the least, with large activations, and the most.
 CAPACITY = (round(6.86 * 2**20), round(7.98 * 2**20))
+# Weights of one output: the most of a layer that stayed on the chip, and the least of one that was streamed, though
+# there was room; both are dense layers of LibrEdgeTPU. In issue 572 of google-coral/edgetpu one of 28,224 was streamed
+# too, and by the log the others had less room by twice its bytes.
+NARROW, WIDE = 4_096, 16_384
 # Compiler 16 adds matrices to a softmax of 1001 elements, and none to one of 4096.
 PLAIN_SOFTMAX = 4096
 
@@ -43,11 +47,24 @@ class Placement:
     streamed: int
 
 
-def place(sizes: Sequence[int], capacity: int) -> tuple[Placement, tuple[bool, ...]]:
-    """Where operators of these bytes go, in order, and which are cached: whole ones, as long as there is room."""
+def is_wide(graph: Subgraph, operator: Operator) -> bool:
+    """Whether each output has so many weights that the layer may be streamed though there is room."""
+    if operator.name not in ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"):
+        return False
+    return math.prod(View(graph, operator).input(1).shape[1:]) > NARROW
+
+
+def place(sizes: Sequence[int], capacity: int, barred: Collection[int] = ()) -> tuple[Placement, tuple[bool, ...]]:
+    """Where operators of these bytes go, in order, and which are cached: whole ones, as long as there is room.
+
+    Args:
+        sizes: of each operator, bytes.
+        capacity: of the chip, bytes.
+        barred: positions of operators that are streamed in any case.
+    """
     left, cached = capacity, []
-    for size in sizes:
-        cached.append(size <= left)
+    for position, size in enumerate(sizes):
+        cached.append(size <= left and position not in barred)
         left -= size if cached[-1] else 0
     return Placement(capacity - left, sum(sizes) - (capacity - left)), tuple(cached)
 

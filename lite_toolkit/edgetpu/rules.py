@@ -78,7 +78,7 @@ def _judge(view: View) -> Verdict:
 def _known(view: View) -> Verdict | None:
     name = view.operator.name
     if name == "QUANTIZE" and view.input(0).dtype.startswith("float"):
-        return Verdict(NOT_MAPPED, f"it reads {view.input(0).dtype}", _INTEGER_ENDS)
+        return Verdict(NOT_MAPPED, f"it reads {view.input(0).dtype}", _for_floats(view))
     if name in SUPPORTED:
         return None
     floats = next((tensor.dtype for tensor in view.activations if tensor.dtype.startswith("float")), None)
@@ -86,8 +86,14 @@ def _known(view: View) -> Verdict | None:
     if name not in OPERATORS:
         return Verdict(status, "it is a custom operator", _AT_THE_END)
     if name == "DEQUANTIZE":
-        return Verdict(status, "it writes floats", _INTEGER_ENDS)
+        return Verdict(status, "it writes floats", _for_floats(view))
     return Verdict(status, "the Edge TPU has no such operation", _INSTEAD.get(name, _AT_THE_END))
+
+
+def _for_floats(view: View) -> str:
+    """What to do about an operator between integers and floats: at an end of the model, or beside a part in floats."""
+    ends = {*view.graph.inputs, *view.graph.outputs}
+    return _INTEGER_ENDS if ends.intersection(view.operator.inputs + view.operator.outputs) else _INTEGER_PARTS
 
 
 def _typed(view: View) -> Verdict | None:
@@ -139,6 +145,7 @@ _LARGE = 2**17  # elements; the least that a public log has on the CPU, of a YOL
 _DATA = frozenset(("int8", "uint8"))
 _CONSTANTS = _DATA | {"int32", "int64", "bool"}  # biases, shapes and axes
 _INTEGER_ENDS = "give the model int8 or uint8 inputs and outputs (convert --io uint8)"
+_INTEGER_PARTS = "replace the operators in float beside it"
 _AT_THE_END = "leave it for the end of the graph, or use another"
 _INSTEAD = {
     "LEAKY_RELU": "use RELU, RELU6 or PRELU",

@@ -40,6 +40,7 @@ def _measurement(found: Measurement) -> dict[str, Any]:
         "threads_started": result["threads_started"],
         "delegate": result["delegate"],
         "delegate_library": result["library"],
+        "delegate_library_version": result["library_version"],
         "nodes": result["nodes"],
         "init_ms": result["init_ns"] / 1e6,
         "first_ms": result["first_ns"] / 1e6,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lite_toolkit.console import print_facts, print_notes
+from lite_toolkit.edgetpu.forecast import DEFAULT_RUNTIME, Forecast
 from lite_toolkit.mixed_precision import Trade
 from lite_toolkit.pipeline import Conversion, Converted
 from lite_toolkit.recipes import FEWEST_TO_SPLIT
@@ -29,7 +30,8 @@ def show_conversion(result: Conversion) -> None:
         print_facts([])
     times = " · ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
     print_facts([("seconds", f"{times} · in all {sum(result.seconds.values()):.1f}")])
-    print_notes(*result.notes)
+    uncertain = {f"uncertain: {text}" for file in result.files if file.forecast for text in file.forecast.uncertain}
+    print_notes(*result.notes, *sorted(uncertain))
 
 
 def _file_facts(file: Converted, result: Conversion) -> list[tuple[str, str]]:
@@ -46,6 +48,8 @@ def _file_facts(file: Converted, result: Conversion) -> list[tuple[str, str]]:
         facts.append(("calibrated on", f"{calibration['calibration_images']} of {calibration['description']}"))
     if file.trade:
         facts.append(("kept in float", _trade(file.trade)))
+    if file.forecast:
+        facts.append(("Edge TPU", _forecast(file.forecast)))
     if comparison:
         scores = made["model"]["scores"]
         sqnr = f", SQNR of the {scores} {comparison.sqnr_db:.1f} dB" if comparison.sqnr_db is not None else ""
@@ -54,6 +58,13 @@ def _file_facts(file: Converted, result: Conversion) -> list[tuple[str, str]]:
     elif result.dataset and made["model"]["format"] != "float32":
         facts.append(("agreement", f"not measured: images are held out of {FEWEST_TO_SPLIT} or more"))
     return facts
+
+
+def _forecast(found: Forecast) -> str:
+    room = f"{figures.between(found.least.cached, found.most.cached)} of parameters on the chip"
+    streamed = figures.between(found.most.streamed, found.least.streamed)
+    runtime = f"runtime {DEFAULT_RUNTIME} or later, {found.lowest_runtime} if compiled for it"
+    return f"every operator, {found.mapped} of them; {room}, {streamed} streamed; {runtime}"
 
 
 def _trade(trade: Trade) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 from lite_toolkit.console import print_facts, print_notes, print_table
 from lite_toolkit.edgetpu.compilation import Compilation
+from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import Executable
 from lite_toolkit.edgetpu.forecast import (
     ASSUMPTION,
     BANDWIDTHS,
     DEFAULT_RUNTIME,
-    Compiled,
     Forecast,
     OperatorForecast,
 )
@@ -128,8 +128,8 @@ def show_forecast(found: Forecast) -> None:
         *(("refused", refusal) for refusal in found.refusals),
         ("operators", f"{found.mapped} of {len(found.operators)} on the Edge TPU{part}, {found.on_cpu} on the CPU"),
         ("parameters", figures.mebibytes(found.parameters_bytes)),
-        ("on chip", _range(found.least.cached, found.most.cached)),
-        ("streamed", _range(found.most.streamed, found.least.streamed)),
+        ("on chip", figures.between(found.least.cached, found.most.cached)),
+        ("streamed", figures.between(found.most.streamed, found.least.streamed)),
         *([("streaming", _streaming(found))] if found.least.streamed else []),
         ("runtime", f"{DEFAULT_RUNTIME} or later; {found.lowest_runtime} if compiled for it"),
     ]
@@ -196,12 +196,6 @@ def _first_name(operator: OperatorForecast) -> str:
 def _executable(executable: Executable) -> tuple[str, ...]:
     sizes = executable.parameters_bytes, executable.instructions_bytes, executable.tile_bytes
     return executable.kind, *(figures.decimal(size / 1024) for size in sizes)
-
-
-def _range(least: int, most: int) -> str:
-    if least == most:
-        return figures.mebibytes(least)
-    return f"{figures.mebibytes(least)} to {figures.mebibytes(most)}, by the room that activations leave"
 
 
 def _streaming(found: Forecast) -> str:

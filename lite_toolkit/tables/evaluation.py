@@ -22,6 +22,8 @@ def evaluation(found: "Evaluation") -> dict[str, Any]:
         reference = {"file": request.reference.name, "sha256": found.sha256[1], "top": _top(found.results[1])}
     return {
         "model": {"file": request.model.name, "sha256": found.sha256[0]},
+        "delegate": request.delegate,
+        "delegate_options": dict(request.delegate_options),
         "data": request.data.resolve().name,
         "images": found.images,
         "unreadable_images": list(found.unreadable),

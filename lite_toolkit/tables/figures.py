@@ -32,6 +32,12 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
 
 
+def between(least_bytes: int, most_bytes: int) -> str:
+    """A range of bytes, or the one figure where both are equal."""
+    least, most = mebibytes(least_bytes), mebibytes(most_bytes)
+    return least if least_bytes == most_bytes else f"{least} to {most}"
+
+
 def mebibytes(size_bytes: int) -> str:
     """Bytes as the Edge TPU compiler counts them, in MiB or KiB."""
     return f"{size_bytes / 2**20:.2f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:.1f} KiB"

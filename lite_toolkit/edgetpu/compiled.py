@@ -1,0 +1,80 @@
+"""A compiled model: what is inside, and whether a delegate can run it."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from lite_toolkit import delegates
+from lite_toolkit.edgetpu.executable import Package, packages
+from lite_toolkit.edgetpu.rules import CUSTOM_OPERATOR
+from lite_toolkit.errors import DelegateError
+from lite_toolkit.graph import Graph
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What is inside a model that the Edge TPU compiler has written.
+
+    Attributes:
+        packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
+        on_cpu: the operators beside them by name.
+    """
+
+    file: str
+    size_bytes: int
+    sha256: str
+    packages: tuple[Package, ...]
+    on_cpu: dict[str, int]
+
+    @property
+    def cached_bytes(self) -> int:
+        """Parameters that stay on the chip."""
+        return sum(package.cached_bytes for package in self.packages)
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Parameters that are sent for every inference."""
+        return sum(package.streamed_bytes for package in self.packages)
+
+    @property
+    def minimum_runtime(self) -> int | None:
+        """The version that the runtime must have at least; None where nothing is mapped."""
+        return max((package.minimum_runtime for package in self.packages), default=None)
+
+    @property
+    def note(self) -> str | None:
+        """What users should know before they run it: the operators on the CPU, if any."""
+        named = ", ".join(f"{name} ×{count}" for name, count in self.on_cpu.items())
+        return f"{self.file}: outside of the Edge TPU, on the CPU: {named}" if named else None
+
+
+def open_compiled(file: str, graph: Graph) -> Compiled:
+    """What is inside a file that the compiler has written.
+
+    Raises:
+        ModelError: a package is malformed.
+    """
+    names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != CUSTOM_OPERATOR)
+    digest = hashlib.sha256(graph.content).hexdigest()
+    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
+
+
+def for_delegate(model: Path, graph: Graph, delegate: str) -> Compiled | None:
+    """What is inside a model that an Edge TPU is to run; None where another delegate is to run it.
+
+    Args:
+        model: the file.
+        graph: in it.
+        delegate: as `delegates.choose` takes it.
+
+    Raises:
+        DelegateError: the model is not compiled for the Edge TPU.
+        ModelError: a package is malformed.
+    """
+    if not delegates.is_edgetpu(delegate):
+        return None
+    found = open_compiled(model.name, graph)
+    if not found.packages:
+        raise DelegateError(f"{model} is not compiled for the Edge TPU: lite-toolkit edgetpu compile {model}")
+    return found
