@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
-from lite_toolkit import data, jobs, ssh
-from lite_toolkit.errors import DeviceError, JobError, LiteToolkitError
+from lite_toolkit import data, delegates, jobs, ssh
+from lite_toolkit.errors import DelegateError, DeviceError, JobError, LiteToolkitError
 
 T = TypeVar("T")
 
@@ -162,6 +162,10 @@ def _parse(path: Path, table: Mapping[str, Any]) -> Profile:
         ssh.target(found["host"])
     if "ssh_config" in found:
         found["ssh_config"] = path.parent / Path(found["ssh_config"]).expanduser()
+    try:
+        delegates.choose(found.get("delegate", Profile.delegate), found.get("delegate_options", {}))
+    except DelegateError as error:
+        raise DeviceError(f"{path}: {error}") from error
     figures = found.pop("reference", ())
     for figure in figures:
         _check(f"{path}: reference", figure, _REFERENCE_KEYS, tuple(_REFERENCE_KEYS))

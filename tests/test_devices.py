@@ -67,6 +67,8 @@ def test_without_a_host_it_is_this_machine() -> None:
         ('title = "x"\nthreads = 0', "threads 0: must be a whole number from 1 to 256"),
         ('title = "x"\nthreads = true', "threads True: must be a whole number"),
         ('title = "x"\ndelegate_options = {device = 1}', "must be a table of texts"),
+        ('title = "x"\ndelegate = "gpu"', "delegate 'gpu'"),
+        ('title = "x"\ndelegate_options = {Performance = "Max"}', "xnnpack"),
         ('title = "x"\nreference = 1', r"must be tables \[\[reference\]\]"),
         ('title = "x"\nreference = [1]', "reference 1: must be a table of variant, latency_ms, source"),
         ('title = "x"\n[[reference]]\nvariant = "es"', "reference: 'latency_ms' is missing"),
