@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import jobs, manifest
+from lite_toolkit import jobs, manifest, metadata
 from lite_toolkit.classification import find_preprocessing
 from lite_toolkit.distribution import Distribution
 from lite_toolkit.errors import ModelError
@@ -165,7 +165,8 @@ def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[Prep
     quantized = image.quantization
     scale, zero_point = (quantized.scales[0], quantized.zero_points[0]) if quantized else (0, 0)
     info = TensorInfo(image.name, image.shape, image.dtype, float(scale), int(zero_point))
-    return find_preprocessing(info, manifest.read(model) or {}, given)
+    described = manifest.read(model)
+    return find_preprocessing(info, described, metadata.read(graph) if described is None else None, given)
 
 
 def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: jobs.Run) -> Profile:

@@ -333,8 +333,8 @@ def test_a_restored_model_runs_as_before(model: Path) -> None:
 
 
 def test_an_archive_that_is_too_large_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lite_toolkit.edgetpu import metadata
+    from lite_toolkit.metadata import archive
 
-    monkeypatch.setattr(metadata, "_MOST_BYTES", 4)
+    monkeypatch.setattr(archive, "MOST_BYTES", 4)
     with pytest.raises(ModelError, match="larger than 4 bytes"):
         restore(read_graph(_with_archive(model.read_bytes(), ["labels.txt"])), model.read_bytes())

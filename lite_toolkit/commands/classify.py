@@ -30,9 +30,10 @@ def classify(
     delivery: Delivery,
 ) -> None:
     """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
-    from lite_toolkit.classification import Classifier, expand, read_labels
+    from lite_toolkit.classification import Classifier, expand
     from lite_toolkit.console import warn
     from lite_toolkit.delegates import choose
+    from lite_toolkit.labels import read as read_labels
     from lite_toolkit.tables import predictions as tables
 
     classifier = Classifier(

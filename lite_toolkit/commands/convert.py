@@ -126,8 +126,8 @@ def _request(
     _check_bound(chosen, class_index, options["max_drop"], options["calibration_data"])
     if options["variant"] is not None:
         architectures.variant(options["variant"])
-    from lite_toolkit.classification import read_labels
     from lite_toolkit.ground_truth import read_class_index
+    from lite_toolkit.labels import read as read_labels
     from lite_toolkit.request import Request
 
     return Request(
