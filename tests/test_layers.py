@@ -27,10 +27,9 @@ BOARD_SIDE = (
     "delegates",
     "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
     "images", "inference", "inspection", "intervals", "jobs", "journal", "labels", "landing", "latency", "manifest",
-    "metadata",
-    "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
-    "representative", "runner", "runtime", "saved_reports", "schema", "sending", "ssh", "stability", "steps", "streams",
-    "synthetic", "validation",
+    "metadata", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",
+    "report", "representative", "resizing", "runner", "runtime", "saved_reports", "schema", "sending", "ssh",
+    "stability", "steps", "streams", "synthetic", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
