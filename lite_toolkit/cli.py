@@ -14,6 +14,7 @@ from lite_toolkit.commands import (
     edgetpu,
     evaluate,
     inspect,
+    metadata,
     networks,
     validate,
 )
@@ -64,6 +65,6 @@ def main() -> None:
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
     *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare),
-    *(devices.devices, devices.doctor, edgetpu.edgetpu),
+    *(devices.devices, devices.doctor, edgetpu.edgetpu, metadata.metadata),
 ):
     main.add_command(command)

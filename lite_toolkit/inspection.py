@@ -85,7 +85,7 @@ class Inspection:
         uncounted: number of operators by name that multiply too, but are left out of `madds`: recurrent layers,
             products of activations, and custom operators, in which a compiled model keeps its weights.
         metadata, associated_files, signatures: names.
-        described: what the TFLite Model Metadata says.
+        model_metadata: what the TFLite Model Metadata says.
     """
 
     file: str
@@ -104,7 +104,7 @@ class Inspection:
     uncounted: dict[str, int]
     sizes: Sizes
     metadata: tuple[str, ...]
-    described: Metadata | None
+    model_metadata: Metadata | None
     associated_files: tuple[str, ...]
     signatures: tuple[str, ...]
 
@@ -154,7 +154,7 @@ def inspect(path: Path | str) -> Inspection:
         ),
         sizes=_sizes(graph, constants, archive_bytes),
         metadata=tuple(entry.name for entry in graph.metadata),
-        described=metadata.read(graph),
+        model_metadata=metadata.read(graph),
         associated_files=archive.names(graph.content),
         signatures=graph.signatures,
     )

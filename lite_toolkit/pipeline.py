@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -390,9 +389,8 @@ def _endpoint(info: TensorInfo) -> dict[str, Any]:
 
 
 def _write(files: Sequence[Converted], models: Sequence[bytes]) -> None:
-    """All files and manifests are complete under temporary names before the first gets its own."""
-    with ExitStack() as stack:
-        for converted, model in zip(files, models, strict=True):
-            text = outputs.to_json(converted.manifest).encode()
-            for path, content in ((manifest.path_of(converted.path), text), (converted.path, model)):
-                stack.enter_context(outputs.replacing(path)).write_bytes(content)
+    contents = {}
+    for converted, model in zip(files, models, strict=True):
+        contents[manifest.path_of(converted.path)] = outputs.to_json(converted.manifest).encode()
+        contents[converted.path] = model
+    outputs.write_all(contents)

@@ -6,6 +6,7 @@ Source: https://ai.google.dev/edge/litert/models/metadata.
 from pathlib import Path
 
 from lite_toolkit import manifest
+from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, read_graph
 from lite_toolkit.metadata import archive, documents, entries, schema
 from lite_toolkit.metadata.values import Metadata, Normalization, ScoreCalibration
@@ -26,31 +27,32 @@ def read(source: Path | bytes | Graph) -> Metadata | None:
     return None if document is None else documents.described(document, archive.files(graph.content))
 
 
-def write(model: bytes, new: Metadata) -> bytes:
-    """A model with metadata: all of `new` that is not None or empty, and else what the model had.
+def write(source: Path | bytes, new: Metadata) -> bytes:
+    """The bytes of a model with metadata: all of `new` that is not None or empty, and else what the model had.
 
     The tables of the model stay as they are; `strip` takes them out again. Equal arguments give equal bytes.
 
     Args:
-        model: the bytes of a `.tflite` file with one input and one output.
+        source: a `.tflite` file with one input and one output, or its bytes.
         new: its labels and calibration have a line for each value of the output.
 
     Raises:
         ModelError: the model is damaged, is no classifier, or has another number of classes.
     """
-    graph = read_graph(model)
-    document, files = documents.composed(graph, _document(graph) or {}, archive.files(model), new)
-    bare = entries.removed(read_graph(model[: archive.model_bytes(model)]), _NAME)
+    graph = read_graph(source)
+    document, files = documents.composed(graph, _document(graph) or {}, archive.files(graph.content), new)
+    bare = strip(graph.content)
     return archive.joined(entries.added(read_graph(bare), [(_NAME, schema.encode(document))]), files)
 
 
-def strip(model: bytes) -> bytes:
-    """A model without metadata and associated files: where `write` put them, exactly the bytes that it was given.
+def strip(source: Path | bytes) -> bytes:
+    """The bytes of a model without metadata and associated files: those that `write` was given, where it put them.
 
     Raises:
         ModelError: the model is damaged.
     """
-    return entries.removed(read_graph(model[: archive.model_bytes(model)]), _NAME)
+    content = read_graph(source).content
+    return entries.removed(read_graph(content[: archive.model_bytes(content)]), _NAME)
 
 
 def check(path: Path) -> list[str]:
@@ -75,7 +77,10 @@ def check(path: Path) -> list[str]:
 
 
 def _contradictions(found: Metadata, path: Path) -> list[str]:
-    beside = manifest.read(path)
+    try:
+        beside = manifest.read(path)
+    except ModelError as error:
+        return [f"{error}."]
     if beside is None:
         return []
     problems, spec = [], manifest.preprocessing(beside)

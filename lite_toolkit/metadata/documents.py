@@ -6,7 +6,7 @@ from typing import Any
 from lite_toolkit import labels
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Subgraph
-from lite_toolkit.metadata.values import TEXTS, Metadata, Normalization, ScoreCalibration
+from lite_toolkit.metadata.values import TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
 
 Document = dict[str, Any]
 Files = dict[str, bytes]
@@ -30,7 +30,7 @@ def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metada
         normalization=_normalization(image),
         labels={
             file.get("locale", ""): labels.parse(files[file["name"]], f"associated file {file['name']!r}")
-            for file in reversed(_files(scores, _LABELS))  # of two for a locale the first counts
+            for file in _files(scores, _LABELS)
             if file.get("name") in files
         },
         score_threshold=_option(scores, "ScoreThresholdingOptions").get("global_score_threshold"),
@@ -119,7 +119,8 @@ def _new_files(new: Metadata) -> tuple[list[Document], Files]:
     if new.score_calibration:
         name, description = "score_calibration.txt", "Scale, slope and offset of a sigmoid for each class."
         entries.append({"name": name, "description": description, "type": _CALIBRATION})
-        files[name] = new.score_calibration.text.encode()
+        # Without a newline at the end: MediaPipe would count one class more.
+        files[name] = "\n".join(new.score_calibration.lines).encode()
     return entries, files
 
 
@@ -173,8 +174,8 @@ def _calibration(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> Score
     options, named = _option(scores, "ScoreCalibrationOptions"), _first(_files(scores, _CALIBRATION))
     if named.get("name") not in files:
         return None
-    text = files[named["name"]].decode(errors="replace")
-    return ScoreCalibration(text, options.get("score_transformation", "IDENTITY"), options.get("default_score", 0.0))
+    lines = calibration_lines(files[named["name"]].decode(errors="replace"))
+    return ScoreCalibration(lines, options.get("score_transformation", "IDENTITY"), options.get("default_score", 0.0))
 
 
 def _one_line(text: str) -> str:

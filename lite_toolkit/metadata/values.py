@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lite_toolkit.errors import ModelError
@@ -54,7 +55,7 @@ class ScoreCalibration:
     """How a score becomes a calibrated one: slope and offset of a sigmoid for each class.
 
     Attributes:
-        text: of the file: a line for each class, "scale,slope,offset" and perhaps ",least score", or nothing.
+        lines: one for each class: "scale,slope,offset" and perhaps ",least score", or nothing.
         transformation: of the score, before the sigmoid.
         default_score: of a class whose line is empty, or whose score is less than the least.
 
@@ -62,7 +63,7 @@ class ScoreCalibration:
         ModelError: a line is none of these.
     """
 
-    text: str
+    lines: tuple[str, ...]
     transformation: Transformation = "IDENTITY"
     default_score: float = 0.0
 
@@ -74,10 +75,21 @@ class ScoreCalibration:
                     "with commas: scale (at least 0), slope, offset, least score"
                 )
 
-    @property
-    def lines(self) -> list[str]:
-        """One for each class."""
-        return [line.strip() for line in self.text.removesuffix("\n").split("\n")]
+    @classmethod
+    def read(cls, path: Path, transformation: str = "identity") -> "ScoreCalibration":
+        """That of a file; the transformation may be written as an option is, such as "inverse-logistic".
+
+        Raises:
+            ModelError: the file cannot be read, or a line is wrong.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ModelError(f"cannot read the score calibration from {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{path} is not a UTF-8 text file of score calibration") from error
+        name: Any = transformation.upper().replace("-", "_")
+        return cls(calibration_lines(text), name)
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,11 @@ class Metadata:
     def to_json(self) -> dict[str, Any]:
         """The fields, as the reports have them."""
         return asdict(self)
+
+
+def calibration_lines(text: str) -> tuple[str, ...]:
+    """The lines of a file of score calibration; the last may end in a newline or not."""
+    return tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
 
 
 def _is_sigmoid(line: str) -> bool:

@@ -38,7 +38,7 @@ def show_inspection(found: Inspection) -> None:
             ", ".join([*weights, *(f"{name} {figures.size(size)}" for name, size in others.items() if size)]),
         ),
         ("metadata", ", ".join(found.metadata) or "none"),
-        *(metadata.facts(found.described) if found.described else ()),
+        *(metadata.facts(found.model_metadata) if found.model_metadata else ()),
         ("associated files", ", ".join(found.associated_files) or "none"),
         ("signatures", ", ".join(found.signatures) or "none"),
     ]

@@ -1,7 +1,9 @@
-"""What metadata says, for `lite-toolkit inspect` and `lite-toolkit metadata show`."""
+"""`lite-toolkit metadata show`, and what `lite-toolkit inspect` says of metadata."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from lite_toolkit.console import print_facts
 from lite_toolkit.metadata import Metadata
 from lite_toolkit.metadata.values import TEXTS
 
@@ -24,3 +26,14 @@ def facts(found: Metadata) -> Iterator[tuple[str, str]]:
     if found.score_calibration:
         calibration = found.score_calibration
         yield "score calibration", f"{len(calibration.lines)} classes, {calibration.transformation.lower()}"
+
+
+def report(file: str, found: Metadata | None, problems: Sequence[str]) -> dict[str, Any]:
+    """The report of `lite-toolkit metadata show`."""
+    return {"file": file, "metadata": found.to_json() if found else None, "problems": list(problems)}
+
+
+def show(file: str, found: Metadata | None) -> None:
+    """The same for people."""
+    told = [*facts(found), ("associated files", ", ".join(found.files) or "none")] if found else [("metadata", "none")]
+    print_facts([("file", file), *told])
