@@ -4,8 +4,10 @@ Source: https://ai.google.dev/edge/litert/models/metadata.
 """
 
 import io
+import stat
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -75,22 +77,28 @@ def _readable(content: bytes) -> Iterator[zipfile.ZipFile]:
 
 
 def _require_plain(members: list[zipfile.ZipInfo], start: int, end: int) -> None:
+    """Refuse what no writer of metadata makes, so that reading takes no more memory than the file itself."""
     if len(members) > MOST_FILES:
         raise ModelError(f"{len(members)} associated files: at most {MOST_FILES} are allowed")
     if sum(member.file_size for member in members) > MOST_BYTES:
         raise ModelError(f"the associated files are larger than {MOST_BYTES} bytes")
-    seen: set[str] = set()
+    for name, count in Counter(member.filename for member in members).items():
+        if count > 1:
+            raise ModelError(f"associated file {name!r} is there {count} times")
     for member in sorted(members, key=lambda member: member.header_offset):
-        where = f"associated file {member.filename!r}"
-        if member.filename in seen:
-            raise ModelError(f"{where} is there twice")
-        if member.flag_bits & _ENCRYPTED:
-            raise ModelError(f"{where} is encrypted: associated files are stored as they are")
-        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise ModelError(f"{where} is compressed: associated files are stored as they are")
+        if problem := _problem(member):
+            raise ModelError(f"associated file {member.filename!r} is {problem}: must be a file, stored as it is")
         if member.header_offset < start:
-            raise ModelError(f"{where} overlaps with the file before it")
+            raise ModelError(f"associated file {member.filename!r} overlaps with the file before it")
         start = member.header_offset + _LOCAL_HEADER + len(member.filename.encode()) + member.file_size
-        seen.add(member.filename)
     if start > end:
         raise ModelError(f"the associated files end at byte {start} of {end}")
+
+
+def _problem(member: zipfile.ZipInfo) -> str:
+    """What is special about a member; empty where nothing is."""
+    if member.flag_bits & _ENCRYPTED:
+        return "encrypted"
+    if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+        return "compressed"
+    return "a link" if stat.S_ISLNK(member.external_attr >> 16) else ""

@@ -119,7 +119,7 @@ def _new_files(new: Metadata) -> tuple[list[Document], Files]:
     if new.score_calibration:
         name, description = "score_calibration.txt", "Scale, slope and offset of a sigmoid for each class."
         entries.append({"name": name, "description": description, "type": _CALIBRATION})
-        # Without a newline at the end: MediaPipe would count one class more.
+        # Without a newline at the end, which would begin one class more.
         files[name] = "\n".join(new.score_calibration.lines).encode()
     return entries, files
 

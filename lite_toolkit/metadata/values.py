@@ -89,7 +89,7 @@ class ScoreCalibration:
         except UnicodeDecodeError as error:
             raise ModelError(f"{path} is not a UTF-8 text file of score calibration") from error
         name: Any = transformation.upper().replace("-", "_")
-        return cls(calibration_lines(text), name)
+        return cls(calibration_lines(text.removesuffix("\n")), name)
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ class Metadata:
 
 
 def calibration_lines(text: str) -> tuple[str, ...]:
-    """The lines of a file of score calibration; the last may end in a newline or not."""
-    return tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
+    """The lines of a file of score calibration; a newline at the end begins one more, as MediaPipe counts."""
+    return tuple(line.strip() for line in text.split("\n"))
 
 
 def _is_sigmoid(line: str) -> bool:
