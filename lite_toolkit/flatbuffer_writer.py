@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 _ALIGNMENT = 64  # bytes, of what follows; more than any value in a model needs
 _BLOB_ALIGNMENT = 16  # what the schemas of TensorFlow Lite ask for
+_FIELD = 8  # every field of a table has room for the largest
 SIZE_PLACE = 8  # where the head's own size stands, as uint32: between the identifier and the first table
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number inside a table, of a struct format of at most four bytes."""
+    """A number inside a table, of a format of `struct`."""
 
     code: str
     value: float
@@ -23,7 +24,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A vector of numbers of a struct format of at most four bytes."""
+    """A vector of numbers, of a format of at most four bytes."""
 
     code: str
     values: Sequence[float]
@@ -36,8 +37,15 @@ class Following:
     position: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """The same position as a number, counted from the start of the whole file; uint64."""
+
+    position: int
+
+
 # A mapping is a table by the schema's numbers of its fields; a string has its terminator, bytes are a vector of ubyte.
-Value = Scalar | Numbers | Following | str | bytes | Sequence["Value"] | Mapping[int, "Value"]
+Value = Scalar | Numbers | Following | Place | str | bytes | Sequence["Value"] | Mapping[int, "Value"]
 
 
 def write(root: Mapping[int, Value], identifier: bytes, following: bytes = b"") -> bytes:
@@ -53,6 +61,7 @@ class _Writer:
     def __init__(self, identifier: bytes) -> None:
         self.data = bytearray(4) + identifier + bytes(4)
         self._following: list[tuple[int, int]] = []
+        self._places: list[tuple[int, int]] = []
 
     def put(self, value: Value) -> int:
         """Append a value that is referred to; where it begins."""
@@ -66,7 +75,7 @@ class _Writer:
         if isinstance(value, Numbers):
             count = len(value.values)
             return self._append(struct.pack(f"<I{count}{value.code}", count, *value.values))
-        assert not isinstance(value, (Scalar, Following))  # noqa: S101  # which `_fill` puts inside their tables
+        assert not isinstance(value, (Scalar, Following, Place))  # noqa: S101  # which `_fill` puts inside their tables
         return self._list(value)
 
     def before(self, following: bytes) -> bytes:
@@ -75,6 +84,8 @@ class _Writer:
         struct.pack_into("<I", self.data, SIZE_PLACE, len(self.data))
         for place, position in self._following:
             struct.pack_into("<I", self.data, place, len(self.data) + position - place)
+        for place, position in self._places:
+            struct.pack_into("<Q", self.data, place, len(self.data) + position)
         return bytes(self.data) + following
 
     def _append(self, content: bytes, alignment: int = 4, skipped: int = 0) -> int:
@@ -87,10 +98,10 @@ class _Writer:
         numbers = sorted(fields)
         offsets = [0] * (max(numbers, default=-1) + 1)
         for index, number in enumerate(numbers):
-            offsets[number] = 4 * (1 + index)
-        sizes = 2 * (2 + len(offsets)), 4 * (1 + len(numbers))
+            offsets[number] = _FIELD * (1 + index)
+        sizes = 2 * (2 + len(offsets)), _FIELD * (1 + len(numbers))
         vtable = self._append(struct.pack(f"<{2 + len(offsets)}H", *sizes, *offsets))
-        table = self._append(bytes(sizes[1]))
+        table = self._append(bytes(sizes[1]), _FIELD)
         struct.pack_into("<i", self.data, table, table - vtable)
         for number in numbers:
             self._fill(table + offsets[number], fields[number])
@@ -103,10 +114,12 @@ class _Writer:
         return start
 
     def _fill(self, place: int, value: Value) -> None:
-        """Put a scalar there, or the offset of anything else."""
+        """Put a number there, or the offset of anything else."""
         if isinstance(value, Scalar):
             struct.pack_into(f"<{value.code}", self.data, place, value.value)
         elif isinstance(value, Following):
             self._following.append((place, value.position))
+        elif isinstance(value, Place):
+            self._places.append((place, value.position))
         else:
             struct.pack_into("<I", self.data, place, self.put(value) - place)

@@ -22,11 +22,13 @@ from lite_toolkit import manifest, metadata, pipeline
 from lite_toolkit.classification import Classifier
 from lite_toolkit.cli import main
 from lite_toolkit.errors import ModelError
+from lite_toolkit.flatbuffer import root
 from lite_toolkit.graph import read_graph
 from lite_toolkit.inspection import inspect
 from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, schema
 from lite_toolkit.metadata import files as metadata_files
 from lite_toolkit.runtime import Model
+from lite_toolkit.schema import FIELDS
 
 NAMES = tuple(f"class {index}" for index in range(1000))
 SIGMOIDS = ScoreCalibration(("1.0,0.5,0.1",) * 999 + ("",), "INVERSE_LOGISTIC", 0.25)
@@ -132,6 +134,16 @@ def test_the_files_are_a_plain_archive(full: bytes) -> None:
 def test_the_model_runs_as_before(bare: bytes, full: bytes) -> None:
     image = np.random.default_rng(0).normal(size=(64, 64, 3)).astype(np.float32)
     assert Model(full).scores(image).tolist() == Model(bare).scores(image).tolist()
+
+
+def test_buffers_behind_the_tables_are_found_again(convert: Callable[..., pipeline.Conversion]) -> None:
+    written = convert("lite0", "float16").files[0].path.read_bytes()
+    plain = metadata.strip(written)
+    tables = root(plain, FIELDS["Model"], "model").tables("buffers", FIELDS["Buffer"])
+    assert max(table.integer("offset", "Q") for table in tables) > 1_000_000
+    assert metadata.write(plain, metadata.read(written) or Metadata()) == written
+    image = np.random.default_rng(0).normal(size=(64, 64, 3)).astype(np.float32)
+    assert Model(written).scores(image).tolist() == Model(plain).scores(image).tolist()
 
 
 def test_other_entries_are_kept(bare: bytes, full: bytes) -> None:

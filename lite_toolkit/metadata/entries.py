@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from lite_toolkit.errors import ModelError
 from lite_toolkit.flatbuffer import Table, root
-from lite_toolkit.flatbuffer_writer import SIZE_PLACE, Following, Scalar, Value, write
+from lite_toolkit.flatbuffer_writer import SIZE_PLACE, Following, Place, Scalar, Value, write
 from lite_toolkit.graph import IDENTIFIER, Graph, read_graph
 from lite_toolkit.schema import FIELDS
 
@@ -23,15 +23,10 @@ def added(graph: Graph, entries: Sequence[tuple[str, bytes]]) -> bytes:
     Args:
         graph: of a file without associated files, whose archive would be moved.
         entries: names that the model does not have.
-
-    Raises:
-        ModelError: the file keeps buffers behind its tables, as files above 2 GB do, which cannot be moved.
     """
     if not entries:
         return graph.content
     old = root(graph.content, _MODEL, "model")
-    if any(table.integer("offset", "Q") > 1 for table in old.tables("buffers", _BUFFER)):
-        raise ModelError("metadata cannot be added to a model that keeps its buffers behind its tables")
     new: dict[int, Value] = {_MODEL["version"]: Scalar("I", old.integer("version", "I"))}
     for name, number in _MODEL.items():
         start = old.span(name, 1)[0] if name != "version" else 0
@@ -42,10 +37,7 @@ def added(graph: Graph, entries: Sequence[tuple[str, bytes]]) -> bytes:
         for index, (name, _) in enumerate(entries)
     ]
     new[_MODEL["metadata"]] = [*_members(graph.content, old, "metadata"), *listed]
-    new[_MODEL["buffers"]] = [
-        *_members(graph.content, old, "buffers"),
-        *({_BUFFER["data"]: content} for _, content in entries),
-    ]
+    new[_MODEL["buffers"]] = [*_buffers(graph, old), *({_BUFFER["data"]: content} for _, content in entries)]
     return write(new, IDENTIFIER, graph.content)
 
 
@@ -80,8 +72,18 @@ def _without(graph: Graph, index: int) -> bytes:
     struct.pack_into("<I", content, start - 4, count - 1)
     shared = sum(other.offset == buffer.offset for other in graph.buffers) > 1
     if buffer.size and not shared:
-        content[buffer.offset - 4 : buffer.offset + buffer.size] = bytes(4 + buffer.size)
+        content[buffer.offset : buffer.offset + buffer.size] = bytes(buffer.size)
     return bytes(content)
+
+
+def _buffers(graph: Graph, model: Table) -> Iterator[Value]:
+    """The old tables; new ones where the bytes lie behind all tables, at a place counted from the file's start."""
+    for old, table in zip(_members(graph.content, model, "buffers"), model.tables("buffers", _BUFFER), strict=True):
+        place, size = table.integer("offset", "Q"), table.integer("size", "Q")
+        if place > 1 and not table.span("data", 1)[1]:
+            yield {_BUFFER["offset"]: Place(place), _BUFFER["size"]: Scalar("Q", size)}
+        else:
+            yield old
 
 
 def _members(content: bytes, table: Table, field: str) -> Iterator[Following]:
