@@ -58,6 +58,12 @@ def _require_plain(label: str, where: str) -> None:
         raise ModelError(f"{where}: the label holds the control character U+{ord(odd[0]):04X}: remove it")
 
 
+def shown(text: str) -> str:
+    """Text of others on one line, with U+FFFD for what a terminal would obey."""
+    line = " ".join(text.split())
+    return "".join("\ufffd" if odd_characters(character) else character for character in line)
+
+
 def odd_characters(text: str) -> list[str]:
     """Those that act on a terminal or a page instead of being seen, such as controls and marks of direction."""
     return [character for character in text if not character.isprintable() and character not in _INVISIBLE]

@@ -224,7 +224,10 @@ def _metadata(
     return Metadata(
         description=f"Image classifier, converted by lite-toolkit; weights: {source}.",
         version=digest[:12] if digest else None,
-        normalization=Normalization.shortest(preprocessing.mean, preprocessing.std),
+        # Metadata knows no other order of channels.
+        normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
+        if preprocessing.channel_order == "rgb"
+        else None,
         labels={"": labels} if labels else {},
     )
 

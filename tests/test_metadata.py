@@ -407,6 +407,7 @@ def test_a_model_is_changed_in_place_only_by_force(model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
+        (["-o", "new.json"], 2, "-o new.json is the place of a manifest"),
         (["--labels", "two.txt"], 1, "2 labels for a model of 1000 classes"),
         (["--labels", "nowhere.txt:de"], 1, "cannot read labels from nowhere.txt"),
         (["--labels", "two.txt", "--labels", "two.txt"], 2, "two files of locale ''"),
@@ -415,11 +416,12 @@ def test_a_model_is_changed_in_place_only_by_force(model: Path) -> None:
         (["--mean", "1,2"], 2, "'1,2' is neither one number nor three with commas"),
         (["--mean", "127"], 2, "pass --mean and --std together"),
         (["--mean", "127", "--std", "1,2,3"], 1, "must be as many"),
-        (["--mean", "127", "--std", "0"], 1, "std (0.0,): must be positive"),
+        (["--mean", "127", "--std", "0"], 1, "std (0.0,): must be one number, or three, from 1e-06 to 1e+06"),
         (["--mean", "nan", "--std", "1"], 1, "mean (nan,): must be one number, or three"),
         (["--mean", "1", "--std", "1", "--preprocessing", "lite"], 2, "or --preprocessing instead"),
         (["--score-threshold", "nan"], 2, "'nan' is not a number"),
-        (["--score-threshold", "inf"], 1, "score threshold inf: must be finite"),
+        (["--mean", "1e300", "--std", "1"], 1, "mean (1e+300,): must be one number, or three, from -1e+06"),
+        (["--score-threshold", "-inf"], 1, "score threshold -inf: must be a finite float32"),
         (["--score-calibration", "two.txt"], 1, "score calibration, line 1: 'cat': must be empty, or three or four"),
         (["--score-calibration", "sigmoid.txt"], 1, "1 lines of score calibration for 1000 classes"),
     ],

@@ -45,7 +45,7 @@ def _formats(command: F) -> F:
     help="Padding and epsilon of timm weights that do not tell: tf_efficientnet_* have tensorflow's.",
 )
 @click.option("--classes", type=click.IntRange(min=1), help="Outputs of the classifier; by default the checkpoint's.")
-@click.option("--labels", type=FILE, help="Class names, one a line, for the manifest.")
+@click.option("--labels", type=FILE, help="Class names, one a line; by default ImageNet's, with its weights.")
 @click.option("--input-size", type=INPUT_SIZE, help="Side of the square input, pixels.")
 @click.option(
     "--activation",

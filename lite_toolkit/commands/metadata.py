@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lite_toolkit import manifest, outputs
+from lite_toolkit import outputs
 from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, reporting, sized
 from lite_toolkit.report import document
 
@@ -44,7 +44,7 @@ def show(model: Path, delivery: Delivery) -> None:
 
     found, problems = read(model), check(model)
     report = tables.report(model.name, found, problems)
-    delivery.send(document("metadata", report), lambda: tables.show(model.name, found))
+    delivery.send(document("metadata-show", report), lambda: tables.show(model.name, found))
     for problem in problems:
         warn(problem)
 
@@ -107,7 +107,11 @@ def extract(model: Path, output: Path, force: bool) -> None:
 
 
 def _target(model: Path, output: Path | None, force: bool) -> Path:
+    from lite_toolkit import manifest
+
     target = output or model
+    if manifest.path_of(target) == target:
+        raise click.UsageError(f"-o {target} is the place of a manifest: a model ends in .tflite")
     beside = [manifest.path_of(target)] if manifest.read(model) else []
     outputs.require_free([target, *beside], force)
     return target

@@ -41,8 +41,8 @@ def write(source: Path | bytes, new: Metadata) -> bytes:
     """
     graph = read_graph(source)
     document, files = documents.composed(graph, _document(graph) or {}, archive.files(graph.content), new)
-    bare = strip(graph.content)
-    return archive.joined(entries.added(read_graph(bare), [(_NAME, schema.encode(document))]), files)
+    bare = read_graph(strip(graph.content))
+    return archive.joined(entries.added(bare, [(_NAME, schema.encode(document))]), files)
 
 
 def strip(source: Path | bytes) -> bytes:

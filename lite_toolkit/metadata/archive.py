@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from lite_toolkit.errors import ModelError
+from lite_toolkit.labels import shown
 
 MOST_BYTES = 64 * 2**20  # of all files, which are labels and vocabularies
 MOST_FILES = 1000
@@ -20,8 +21,8 @@ _ENCRYPTED = 1  # bit of a member's flags
 
 
 def names(content: bytes) -> tuple[str, ...]:
-    """The files' names as they are stored, fit to be shown and for nothing else."""
-    return tuple(member.filename for member in _members(content)[0])
+    """The files' names, to be shown."""
+    return tuple(shown(member.filename) for member in _members(content)[0])
 
 
 def model_bytes(content: bytes) -> int:
@@ -84,12 +85,13 @@ def _require_plain(members: list[zipfile.ZipInfo], start: int, end: int) -> None
         raise ModelError(f"the associated files are larger than {MOST_BYTES} bytes")
     for name, count in Counter(member.filename for member in members).items():
         if count > 1:
-            raise ModelError(f"associated file {name!r} is there {count} times")
+            raise ModelError(f"associated file {name[:60]!r} is there {count} times")
     for member in sorted(members, key=lambda member: member.header_offset):
+        where = f"associated file {member.filename[:60]!r}"
         if problem := _problem(member):
-            raise ModelError(f"associated file {member.filename!r} is {problem}: must be a file, stored as it is")
+            raise ModelError(f"{where} is {problem}: must be a file, stored as it is")
         if member.header_offset < start:
-            raise ModelError(f"associated file {member.filename!r} overlaps with the file before it")
+            raise ModelError(f"{where} overlaps with the file before it")
         start = member.header_offset + _LOCAL_HEADER + len(member.filename.encode()) + member.file_size
     if start > end:
         raise ModelError(f"the associated files end at byte {start} of {end}")

@@ -26,16 +26,16 @@ def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metada
     subgraph = _first(document.get("subgraph_metadata"))
     image, scores = (_first(subgraph.get(f"{end}_tensor_metadata")) for end in ("input", "output"))
     return Metadata(
-        **{name: _one_line(document[name]) for name in TEXTS if name in document},
+        **{name: labels.shown(document[name]) for name in TEXTS if name in document},
         normalization=_normalization(image),
         labels={
-            file.get("locale", ""): labels.parse(files[file["name"]], f"associated file {file['name']!r}")
+            file.get("locale", ""): labels.parse(files[file["name"]], f"associated file {file['name'][:60]!r}")
             for file in _files(scores, _LABELS)
             if file.get("name") in files
         },
         score_threshold=_option(scores, "ScoreThresholdingOptions").get("global_score_threshold"),
         score_calibration=_calibration(scores, files),
-        files=tuple(files),
+        files=tuple(map(labels.shown, files)),
     )
 
 
@@ -75,10 +75,10 @@ def classes_of(main: Subgraph) -> int:
 
 
 def _with_image(tensor: Document, new: Metadata) -> Document:
+    if new.normalization is None:
+        return tensor
     made: Document = {"name": "image", "description": "RGB image, normalized from pixels of 0 to 255."} | tensor
     made.setdefault("content", {"content_properties": {"ImageProperties": {"color_space": "RGB"}}})
-    if new.normalization is None:
-        return made
     mean, std = new.normalization.mean, new.normalization.std
     made["stats"] = {end: [(pixel - m) / s for m, s in zip(mean, std, strict=True)] for end, pixel in _PIXELS.items()}
     return _with_option(made, "NormalizationOptions", {"mean": list(mean), "std": list(std)})
@@ -176,10 +176,3 @@ def _calibration(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> Score
         return None
     lines = calibration_lines(files[named["name"]].decode(errors="replace"))
     return ScoreCalibration(lines, options.get("score_transformation", "IDENTITY"), options.get("default_score", 0.0))
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    for odd in labels.odd_characters(line):
-        line = line.replace(odd, "\ufffd")
-    return line

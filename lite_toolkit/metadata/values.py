@@ -14,6 +14,8 @@ Transformation = Literal["IDENTITY", "LOG", "INVERSE_LOGISTIC"]
 
 TRANSFORMATIONS: tuple[Transformation, ...] = get_args(Transformation)
 LOCALE = r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*"  # of BCP 47, in outline
+_FLOAT32 = 3.4e38
+_LARGEST, _SMALLEST_STD = 1e6, 1e-6  # in units of 0 to 255, so that nothing overflows a float32
 TEXTS = ("name", "description", "version", "author", "license")
 
 
@@ -22,20 +24,20 @@ class Normalization:
     """(pixel - mean) / std of pixels from 0 to 255; each is one value, or one for each channel.
 
     Raises:
-        ModelError: another number of values, or one that is not finite, or a std that is not positive.
+        ModelError: another number of values, or one that is out of range.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
-                raise ModelError(f"metadata: {name} {values}: must be one number, or three")
+        for name, values, low in (("mean", self.mean, -_LARGEST), ("std", self.std, _SMALLEST_STD)):
+            if len(values) not in (1, 3) or not all(low <= value <= _LARGEST for value in values):
+                raise ModelError(
+                    f"metadata: {name} {values}: must be one number, or three, from {low:g} to {_LARGEST:g}"
+                )
         if len(self.mean) != len(self.std):
             raise ModelError(f"metadata: mean {self.mean} and std {self.std}: must be as many")
-        if min(self.std) <= 0:
-            raise ModelError(f"metadata: std {self.std}: must be positive")
 
     @classmethod
     def shortest(cls, mean: Sequence[float], std: Sequence[float]) -> "Normalization":
@@ -105,7 +107,7 @@ class Metadata:
         files: names of the associated files; written ones are named by what they hold.
 
     Raises:
-        ModelError: a text holds a control character, or a locale or the threshold is none.
+        ModelError: a text holds a control character, a locale is none, or the threshold is out of range.
     """
 
     name: str | None = None
@@ -126,8 +128,8 @@ class Metadata:
         for locale in self.labels:
             if locale and not re.fullmatch(LOCALE, locale):
                 raise ModelError(f"metadata: locale {locale!r}: must be a language tag such as en or pt-BR")
-        if self.score_threshold is not None and not math.isfinite(self.score_threshold):
-            raise ModelError(f"metadata: score threshold {self.score_threshold}: must be finite")
+        if self.score_threshold is not None and not abs(self.score_threshold) <= _FLOAT32:
+            raise ModelError(f"metadata: score threshold {self.score_threshold}: must be a finite float32")
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
