@@ -5,14 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lite_toolkit.errors import ModelError
 from lite_toolkit.labels import odd_characters
 
 Transformation = Literal["IDENTITY", "LOG", "INVERSE_LOGISTIC"]
 
-TRANSFORMATIONS: tuple[Transformation, ...] = get_args(Transformation)
 LOCALE = r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*"  # of BCP 47, in outline
 _FLOAT32 = 3.4e38
 _LARGEST, _SMALLEST_STD = 1e6, 1e-6  # in units of 0 to 255, so that nothing overflows a float32
