@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import jobs, manifest
+from lite_toolkit import jobs, manifest, metadata
 from lite_toolkit.classification import endpoints, find_preprocessing
 from lite_toolkit.distribution import Distribution
 from lite_toolkit.edgetpu.compiled import for_delegate
@@ -165,7 +165,9 @@ def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[Prep
     shape = inputs[0].shape if len(inputs) == 1 else ()
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"{model}: an image needs a model with one input of shape (1, height, width, 3)")
-    return find_preprocessing(inputs[0], manifest.read(model) or {}, given)
+    described = manifest.read(model)
+    told = metadata.read(graph) if described is None else None
+    return find_preprocessing(inputs[0], described, told, given)
 
 
 def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: jobs.Run) -> Profile:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import manifest
+from lite_toolkit import manifest, metadata
 from lite_toolkit.delegates import XNNPACK, Delegate
 from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.graph import Graph, Tensor, read_graph
 from lite_toolkit.images import find_images, read_image
+from lite_toolkit.metadata import Metadata
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
 from lite_toolkit.runtime import Model, TensorInfo, ends
@@ -76,7 +77,7 @@ def describe(
     labels: Sequence[str] | None = None,
     delegate: str = XNNPACK.name,
 ) -> Description:
-    """Find what belongs to a model: arguments first, then the manifest, then the model's own input.
+    """Find what belongs to a model: arguments first, then the manifest, then the model's own metadata, then its input.
 
     Raises:
         ModelError: the file is no classifier of images, or labels or preprocessing do not fit it.
@@ -85,9 +86,10 @@ def describe(
     graph = read_graph(path)
     compiled = for_delegate(path, graph, delegate)
     image, scores = ends(*endpoints(graph))
-    found = manifest.read(path) or {}
-    spec, note = find_preprocessing(image, found, preprocessing)
-    labels = labels if labels is not None else _labels(found, path)
+    found = manifest.read(path)
+    told = metadata.read(graph) if found is None else None
+    spec, note = find_preprocessing(image, found, told, preprocessing)
+    labels = labels if labels is not None else _labels(found, told, path)
     classes = scores.shape[-1]
     if labels is not None and len(labels) != classes:
         raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
@@ -153,13 +155,14 @@ class Classifier:
 
 
 def find_preprocessing(
-    image: TensorInfo, described: Mapping[str, Any], given: Sized | None
+    image: TensorInfo, described: Mapping[str, Any] | None, told: Metadata | None, given: Sized | None
 ) -> tuple[PreprocessingSpec, str | None]:
-    """What is done to images for a model: what is given, or what its manifest says, or what its input suggests.
+    """What is done to images for a model: what is given, or what its manifest says, or else the model itself.
 
     Args:
         image: the model's input.
-        described: its manifest; empty where there is none.
+        described: its manifest, if there is one.
+        told: its metadata, which counts where there is no manifest; it does not tell how images are cropped.
         given: by the user.
 
     Returns:
@@ -170,28 +173,34 @@ def find_preprocessing(
     """
     if given:
         return given(image.size), None
-    if described:
+    if described is not None:
         spec = manifest.preprocessing(described)
         if (spec.height, spec.width) != image.size:
             raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {image.size}")
         return spec, None
-    return _guess(image)
+    return _guess(image, told)
 
 
-def _labels(found: Mapping[str, Any], model: Path) -> list[str] | None:
+def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path) -> Sequence[str] | None:
+    if found is None:
+        return told.class_names if told else None
     labels = found.get("labels")
     if labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
         return labels
     raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
 
 
-def _guess(image: TensorInfo) -> tuple[PreprocessingSpec, str]:
-    """For a model without manifest: a uint8 input tells its mean and std itself; otherwise Lite's are assumed."""
+def _guess(image: TensorInfo, told: Metadata | None) -> tuple[PreprocessingSpec, str]:
+    """For a model without manifest: metadata or a uint8 input tell mean and std; otherwise Lite's are assumed."""
     spec, advice = google_lite(image.size), "pass --preprocessing if that is wrong"
+    if told and told.normalization:
+        mean, std = told.normalization.channels
+        found = dataclasses.replace(spec, mean=mean, std=std)
+        return found, f"No manifest: mean and std are the metadata's, cropped as for EfficientNet-Lite; {advice}."
     if image.dtype == "uint8" and image.scale:
-        mean, std = float(image.zero_point), 1 / image.scale
-        told = dataclasses.replace(spec, mean=(mean,) * 3, std=(std,) * 3)
-        return told, f"No manifest: pixels are fed as they are, cropped as for EfficientNet-Lite; {advice}."
+        zero, one = float(image.zero_point), 1 / image.scale
+        found = dataclasses.replace(spec, mean=(zero,) * 3, std=(one,) * 3)
+        return found, f"No manifest: pixels are fed as they are, cropped as for EfficientNet-Lite; {advice}."
     return spec, f"No manifest: EfficientNet-Lite's preprocessing is assumed; {advice}."
 
 
@@ -199,23 +208,3 @@ def expand(paths: Iterable[Path]) -> Iterator[Path]:
     """The files among `paths`, and all images in the folders among them."""
     for path in paths:
         yield from find_images(path) if path.is_dir() else [path]
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """One label a line, in order of index; a trailing empty line does not count.
-
-    Raises:
-        ModelError: the file cannot be read, is not UTF-8 text or is empty.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ModelError(f"cannot read labels from {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path} is not a UTF-8 text file of labels") from error
-    labels = tuple(line.strip() for line in lines)
-    while labels and not labels[-1]:
-        labels = labels[:-1]
-    if not labels:
-        raise ModelError(f"{path} holds no labels: one line for each class is needed")
-    return labels

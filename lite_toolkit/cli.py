@@ -14,6 +14,7 @@ from lite_toolkit.commands import (
     edgetpu,
     evaluate,
     inspect,
+    metadata,
     networks,
     package,
     report,
@@ -67,6 +68,6 @@ def main() -> None:
 for command in (
     *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
     *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare, report.report),
-    *(devices.devices, devices.doctor, package.package, verify.verify, edgetpu.edgetpu),
+    *(devices.devices, devices.doctor, package.package, verify.verify, metadata.metadata, edgetpu.edgetpu),
 ):
     main.add_command(command)

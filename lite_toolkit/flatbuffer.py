@@ -59,6 +59,10 @@ class Table:
     _source: _Source
     _position: int
 
+    def has(self, field: str) -> bool:
+        """Whether the file holds the field."""
+        return self._field(field) is not None
+
     def integer(self, field: str, code: str, default: int = 0) -> int:
         """A scalar field of the struct format `code`, such as "i" for int32; `default` where the file leaves it out."""
         position = self._field(field)

@@ -2,18 +2,17 @@
 
 import dataclasses
 import hashlib
-import io
 import math
-import struct
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lite_toolkit import metadata
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Operator, Subgraph, Tensor, read_graph
+from lite_toolkit.metadata import Metadata, archive
 from lite_toolkit.report import document
 from lite_toolkit.schema import OPERATORS
 
@@ -86,6 +85,7 @@ class Inspection:
         uncounted: number of operators by name that multiply too, but are left out of `madds`: recurrent layers,
             products of activations, and custom operators, in which a compiled model keeps its weights.
         metadata, associated_files, signatures: names.
+        model_metadata: what the TFLite Model Metadata says.
     """
 
     file: str
@@ -104,6 +104,7 @@ class Inspection:
     uncounted: dict[str, int]
     sizes: Sizes
     metadata: tuple[str, ...]
+    model_metadata: Metadata | None
     associated_files: tuple[str, ...]
     signatures: tuple[str, ...]
 
@@ -133,7 +134,7 @@ def inspect(path: Path | str) -> Inspection:
     main = graph.subgraphs[0]
     constants = _constants(graph)
     parameters = [tensor for role, tensor in constants.values() if role != "other"]
-    files, archive_bytes = _associated_files(graph.content)
+    archive_bytes = len(graph.content) - archive.model_bytes(graph.content)
     return Inspection(
         file=Path(path).name,
         size_bytes=len(graph.content),
@@ -153,7 +154,8 @@ def inspect(path: Path | str) -> Inspection:
         ),
         sizes=_sizes(graph, constants, archive_bytes),
         metadata=tuple(entry.name for entry in graph.metadata),
-        associated_files=files,
+        model_metadata=metadata.read(graph),
+        associated_files=archive.names(graph.content),
         signatures=graph.signatures,
     )
 
@@ -262,13 +264,13 @@ def _role(operator: Operator, position: int, tensor: Tensor) -> Role:
 def _sizes(graph: Graph, constants: dict[int, tuple[Role, Tensor]], archive_bytes: int) -> Sizes:
     weights: Counter[str] = Counter()
     parts: Counter[str] = Counter()
-    metadata = {entry.buffer for entry in graph.metadata}
+    named = {entry.buffer for entry in graph.metadata}
     # Two buffers may share their bytes, which count once.
     distinct = {buffer.offset: index for index, buffer in enumerate(graph.buffers) if buffer.size}
     for index in distinct.values():
         size = graph.buffers[index].size
         if index not in constants:
-            parts["metadata" if index in metadata else "other"] += size
+            parts["metadata" if index in named else "other"] += size
             continue
         role, tensor = constants[index]
         if role == "weights":
@@ -286,22 +288,6 @@ def _sizes(graph: Graph, constants: dict[int, tuple[Role, Tensor]], archive_byte
         associated_files_bytes=archive_bytes,
         structure_bytes=structure,
     )
-
-
-def _associated_files(content: bytes) -> tuple[tuple[str, ...], int]:
-    """The names in the zip archive at the file's end, and the archive's size in bytes."""
-    stream = io.BytesIO(content)
-    if not zipfile.is_zipfile(stream):
-        return (), 0
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            members = archive.infolist()
-            start = min([member.header_offset for member in members], default=archive.start_dir)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise ModelError(f"the archive of associated files is broken: {error}") from error
-    if not 0 <= start <= len(content):
-        raise ModelError(f"the archive of associated files begins at byte {start} of {len(content)}")
-    return tuple(member.filename for member in members), len(content) - start
 
 
 # The dimensions of the weights that an output value is summed over; for TRANSPOSE_CONV, that an input value goes to.

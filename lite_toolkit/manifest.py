@@ -63,6 +63,12 @@ def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
     return PreprocessingSpec.from_json(document)
 
 
+def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:
+    """The manifest of a model whose file has another name or other bytes now."""
+    digest = hashlib.sha256(content).hexdigest()
+    return {**found, "model": {**found["model"], "file": path.name, "sha256": digest, "size_bytes": len(content)}}
+
+
 def _versions() -> dict[str, str]:
     installed = {"python": platform.python_version()}
     for name in _DISTRIBUTIONS:

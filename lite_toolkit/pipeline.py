@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import architectures, ground_truth, manifest, mixed_precision, outputs, validation
+from lite_toolkit import architectures, ground_truth, manifest, metadata, mixed_precision, outputs, validation
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.graph import read_graph
+from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.mixed_precision import Layers, Trade
 from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
-from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe
+from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe, default
 from lite_toolkit.representative import RepresentativeDataset, load_representative
 from lite_toolkit.request import Request
 from lite_toolkit.runtime import Model, TensorInfo
@@ -70,12 +70,13 @@ class Conversion:
 
 @dataclass(frozen=True)
 class _Origin:
-    """A classifier to convert, and what the manifest says of where it comes from."""
+    """A classifier to convert, and what manifest and metadata say of where it comes from."""
 
     classifier: "Classifier"
     preprocessing: PreprocessingSpec
     provenance: Mapping[str, Any]
     scores: str
+    metadata: Metadata
     notes: list[str] = field(default_factory=list)
 
 
@@ -160,13 +161,14 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
         from lite_toolkit.conversion import to_tflite
 
         job = _Job(request, origin, to_tflite(origin.classifier, origin.scores), dataset, steps)
-    made = [_assessed(job, _make(job, recipe)) for recipe in wanted]
+    made = [_described(job, _assessed(job, _make(job, recipe))) for recipe in wanted]
     files = [_converted(job, one) for one in made]
     if request.min_agreement is not None:
         _require_agreement(request.min_agreement, files)
     _require_mapped(files)
     _write(files, [one.content for one in made])
-    return Conversion(tuple(files), dataset, tuple(origin.notes), len(job.float_model), dict(steps.seconds))
+    float_size = len(_described(job, _Made(default("float32"), job.float_model)).content)
+    return Conversion(tuple(files), dataset, tuple(origin.notes), float_size, dict(steps.seconds))
 
 
 def _from_variant(request: Request, steps: Steps) -> _Origin:
@@ -191,7 +193,10 @@ def _from_variant(request: Request, steps: Steps) -> _Origin:
     }
     scores = "logits" if request.final_activation == "none" else "probabilities"
     notes = [_head_note(loaded.classes, weights.classes)] if loaded.fresh_head and weights.sha256 else []
-    return _Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, notes)
+    labels = request.labels or (None if loaded.fresh_head else weights.labels)
+    described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
+    described = dataclasses.replace(described, license=weights.license)
+    return _Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, described, notes)
 
 
 def _from_model(request: Request, path: Path, steps: Steps) -> _Origin:
@@ -206,12 +211,29 @@ def _from_model(request: Request, path: Path, steps: Steps) -> _Origin:
     if request.preprocessing is None:
         notes.append(f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another.")
     preprocessing = (request.preprocessing or PRESETS[preset])(size)
+    digest = _sha256_of(path)
     provenance = {
         "variant": None,
-        "weights": {"source": path.name, "sha256": _sha256_of(path), "layout": None},
+        "weights": {"source": path.name, "sha256": digest, "layout": None},
         "fresh_classifier": False,
     }
-    return _Origin(classifier, preprocessing, provenance, "scores", notes)
+    described = _metadata(path.name, digest, request.labels, preprocessing)
+    return _Origin(classifier, preprocessing, provenance, "scores", described, notes)
+
+
+def _metadata(
+    source: str, digest: str | None, labels: tuple[str, ...] | None, preprocessing: PreprocessingSpec
+) -> Metadata:
+    """What all files of a request say of themselves."""
+    return Metadata(
+        description=f"Image classifier, converted by lite-toolkit; weights: {source}.",
+        version=digest[:12] if digest else None,
+        # Metadata knows no other order of channels.
+        normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
+        if preprocessing.channel_order == "rgb"
+        else None,
+        labels={"": labels} if labels else {},
+    )
 
 
 def _head_note(classes: int, checkpoint_classes: int | None) -> str:
@@ -325,6 +347,12 @@ def _assessed(job: _Job, made: _Made) -> _Made:
     return dataclasses.replace(made, assessment=assessment)
 
 
+def _described(job: _Job, made: _Made) -> _Made:
+    """With metadata in the file itself."""
+    described = dataclasses.replace(job.origin.metadata, name=f"{job.request.name}-{made.recipe.format}")
+    return dataclasses.replace(made, content=metadata.write(made.content, described))
+
+
 def _converted(job: _Job, made: _Made) -> Converted:
     request, origin, recipe = job.request, job.origin, made.recipe
     path, loaded = request.path(recipe), Model(made.content)
@@ -341,7 +369,7 @@ def _converted(job: _Job, made: _Made) -> Converted:
             },
             **origin.provenance,
             "classes": loaded.classes,
-            "labels": request.labels,
+            "labels": origin.metadata.class_names,
             "recipe": dataclasses.asdict(recipe),
             "calibration": job.dataset.to_json() if job.dataset and recipe.calibrated else None,
             "preprocessing": origin.preprocessing.to_json(),
@@ -377,9 +405,8 @@ def _endpoint(info: TensorInfo) -> dict[str, Any]:
 
 
 def _write(files: Sequence[Converted], models: Sequence[bytes]) -> None:
-    """All files and manifests are complete under temporary names before the first gets its own."""
-    with ExitStack() as stack:
-        for converted, model in zip(files, models, strict=True):
-            text = outputs.to_json(converted.manifest).encode()
-            for path, content in ((manifest.path_of(converted.path), text), (converted.path, model)):
-                stack.enter_context(outputs.replacing(path)).write_bytes(content)
+    contents = {}
+    for converted, model in zip(files, models, strict=True):
+        contents[manifest.path_of(converted.path)] = outputs.to_json(converted.manifest).encode()
+        contents[converted.path] = model
+    outputs.write_all(contents)

@@ -1,13 +1,9 @@
-"""What a model expects of its input: one spec drives calibration, evaluation, the manifest and the app's snippet.
-
-Every resize is Pillow's, whose filters are antialiased; that is what timm and Hugging Face evaluate with.
-"""
+"""What a model expects of its input: one spec drives calibration, evaluation, the manifest and the app's snippet."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Tuple, Union
@@ -16,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.resizing import CROPS, INTERPOLATIONS, PILLOW, frame, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
-    Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+    from lite_toolkit.resizing import Crop, Interpolation
+
     ChannelOrder = Literal["rgb", "bgr"]
     QuantizedType = Literal["uint8", "int8", "int16"]
 
@@ -34,17 +31,7 @@ Sized = Callable[[Size], "PreprocessingSpec"]
 
 CROP_PADDING = 32  # pixels that Google's evaluation leaves around the crop, at the network's scale
 MAXIMUM_SIDE = 4096
-CROPS: tuple[Crop, ...] = ("none", "before-resize", "after-resize", "after-stretch")
-INTERPOLATIONS: tuple[Interpolation, ...] = (
-    "nearest",
-    "lanczos",
-    "bilinear",
-    "bicubic",
-    "box",
-    "hamming",
-)  # Pillow's 0-5
 CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
-MAXIMUM_RESIZED_PIXELS = 1 << 26  # 268 MB in Pillow: only an image shaped like a ribbon comes near it
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class PreprocessingSpec:
             side; "after-resize" keeps the aspect and cuts the centre out of the resized image; "after-stretch" does
             not keep the aspect.
         crop_fraction: 0.01 to 1; 1 where crop is "none". After a resize it is the input's side over the resized side.
-        interpolation: Pillow's filter.
+        interpolation: one of Pillow's filters, or "mediapipe", see `resizing`.
         mean, std: subtracted, then divided by; per channel of the tensor (in `channel_order`), in units of 0..255.
         channel_order: of the tensor.
 
@@ -94,7 +81,9 @@ class PreprocessingSpec:
         """
         if image.mode != "RGB":
             raise ImageError(f"an image of mode {image.mode!r}: must be RGB, as images.read_image returns")
-        return self.order_channels(np.asarray(self._frame(image)))
+        size = self.width, self.height
+        framed = frame(image, size, self.crop, self.crop_fraction, self.interpolation)
+        return self.order_channels(np.asarray(framed))
 
     def order_channels(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """RGB pixels (..., 3) in `channel_order`."""
@@ -146,6 +135,10 @@ class PreprocessingSpec:
         """The same for another input size, (height, width) or one side of a square; `crop_fraction` stays."""
         height, width = _sides(size)
         return dataclasses.replace(self, height=height, width=width)
+
+    def for_mediapipe(self) -> Self:
+        """The same network's input as MediaPipe's client makes it: the whole image, resized without antialiasing."""
+        return dataclasses.replace(self, crop="none", crop_fraction=1.0, interpolation="mediapipe")
 
     def to_json(self) -> dict[str, Any]:
         """A flat object of the fields; `from_json` reads it."""
@@ -213,42 +206,7 @@ class PreprocessingSpec:
             height, width = _size(config, "crop_size")
             fraction = _fraction((height, width), resized)
         mean, std = _affine(config)
-        return cls(height, width, crop, fraction, INTERPOLATIONS[resample], mean, std)
-
-    def _frame(self, image: Image.Image) -> Image.Image:
-        """`image` cropped and resized to (height, width)."""
-        if self.crop == "after-resize":
-            return self._cut_centre(self._resize(image, self._covering_size(image)))
-        if self.crop == "after-stretch":
-            return self._cut_centre(self._resize(image, _stretched(self.width, self.height, self.crop_fraction)))
-        if self.crop == "before-resize":
-            image = _central_square(image, self.crop_fraction)
-        return self._resize(image, (self.width, self.height))
-
-    def _resize(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        if size[0] * max(size[1], image.height) > MAXIMUM_RESIZED_PIXELS:
-            raise ImageError(
-                f"an image of {image.width}x{image.height} pixels is too narrow to be resized to {size[0]}x{size[1]}: "
-                f"at most {MAXIMUM_RESIZED_PIXELS:,} pixels are allowed on the way"
-            )
-        # Width first, as Pillow did until 12: 13 begins with the cheaper axis, which moves pixels by a few levels.
-        kernel: Any = INTERPOLATIONS.index(self.interpolation)
-        return image.resize((size[0], image.height), kernel).resize(size, kernel)
-
-    def _covering_size(self, image: Image.Image) -> tuple[int, int]:
-        """(width, height) of the image resized with its aspect so that the crop fits (timm.data.transforms_factory)."""
-        wide, high = _stretched(self.width, self.height, self.crop_fraction)
-        shorter, longer = sorted(image.size)
-        if wide == high:  # torchvision's Resize rounds down; timm's ResizeKeepRatio, for other inputs, to the nearest
-            longest = int(wide * longer / shorter)
-            return (wide, longest) if image.width == shorter else (longest, wide)
-        ratio = min(image.width / wide, image.height / high)
-        return round(image.width / ratio), round(image.height / ratio)
-
-    def _cut_centre(self, image: Image.Image) -> Image.Image:
-        # Python's round, half to even, as torchvision's CenterCrop.
-        left, top = round((image.width - self.width) / 2), round((image.height - self.height) / 2)
-        return image.crop((left, top, left + self.width, top + self.height))
+        return cls(height, width, crop, fraction, PILLOW[resample], mean, std)
 
 
 def google_lite(size: Size) -> PreprocessingSpec:
@@ -303,23 +261,12 @@ def _from_any(document: Mapping[str, Any]) -> PreprocessingSpec:
     return PreprocessingSpec.from_json(inside if isinstance(inside, dict) else document)
 
 
-def _central_square(image: Image.Image, fraction: float) -> Image.Image:
-    """The square of `fraction` of the shorter side; the odd pixel of the margin goes before it, as Google's does."""
-    side = max(1, int(fraction * min(image.size)))
-    left, top = (image.width - side + 1) // 2, (image.height - side + 1) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def _stretched(width: int, height: int, fraction: float) -> tuple[int, int]:
-    return math.floor(width / fraction), math.floor(height / fraction)
-
-
 def _fraction(crop: tuple[int, int], resized: tuple[int, int]) -> float:
     """The crop fraction that leads from the input `crop` back to `resized`, both (height, width)."""
     quotient = crop[0] / resized[0]
     # The quotient may have been rounded up, and the floor then misses `resized` by one.
     for fraction in (quotient, float(np.nextafter(quotient, 0))):
-        if quotient <= 1 and _stretched(crop[1], crop[0], fraction) == resized[::-1]:
+        if quotient <= 1 and stretched(crop[::-1], fraction) == resized[::-1]:
             return fraction
     raise ModelError(f"preprocessing: crop_size {crop}: must be one fraction, at most 1, of both sides of {resized}")
 

@@ -23,7 +23,7 @@ class Request:
         model: a `.keras` file or SavedModel folder instead of a variant.
         weights, conventions: as `weights.loading.read_weights` takes them.
         classes: of a fresh classifier, where the checkpoint has another number.
-        labels: one name for each class.
+        labels: one name for each class; None is what comes with the weights.
         input_size: side of the square input in pixels; None is the network's own.
         io: dtype of input and output of the calibrated formats; None is the first that the format allows.
         activation: of the output, for a variant; None is what the recipes say.

@@ -8,7 +8,7 @@ from pathlib import Path
 # fmt: off
 MODULES = (
     "__init__", "checkup", "children", "delegates", "errors", "golden", "host", "images", "inference", "latency",
-    "operator_times", "partition", "preprocessing", "rehearsal", "runner", "runtime", "streams",
+    "operator_times", "partition", "preprocessing", "rehearsal", "resizing", "runner", "runtime", "streams",
 )
 # fmt: on
 

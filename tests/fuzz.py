@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import flatbuffer, outputs
+from lite_toolkit import flatbuffer, metadata, outputs
 from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.forecast import check
 from lite_toolkit.errors import ModelError
@@ -55,6 +55,7 @@ def places(content: bytes) -> list[Place]:
     flatbuffer._Source.integer, flatbuffer.Table.span = seen_integer, seen_span  # type: ignore[method-assign]
     try:
         packages(read_graph(content))
+        metadata.read(content)
     finally:
         flatbuffer._Source.integer, flatbuffer.Table.span = integer, span  # type: ignore[method-assign]
     return sorted(found)

@@ -18,7 +18,15 @@ RECIPES = (ROOT / "calibration/README.md").read_text(encoding="utf-8")
 DEVICES = (ROOT / "devices/README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", ".github/**/*.md", "docs/**/*.md", "calibration/*.md", "devices/*.md", "benchmarks/**/*.md")
+    for pattern in (
+        "*.md",
+        ".github/**/*.md",
+        "docs/**/*.md",
+        "calibration/*.md",
+        "devices/*.md",
+        "labels/*.md",
+        "benchmarks/**/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lite_toolkit import manifest, pipeline
+from lite_toolkit import manifest, metadata, pipeline
 from lite_toolkit.cli import main
 from lite_toolkit.edgetpu.metadata import restore
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
 from lite_toolkit.inspection import inspect
+from lite_toolkit.metadata import Metadata
+from lite_toolkit.metadata import files as metadata_files
 
 VERSION = "16.0.384591198"
 SECTION = """
@@ -318,6 +320,18 @@ def test_metadata_and_files_come_back(model: Path, tmp_path: Path) -> None:
     assert restore(graph, restored) == restored
 
 
+def test_labels_and_normalization_survive_the_compiler(stand_in: Make, model: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(_without_metadata(metadata.strip(model)))
+    metadata_files.write(model, model, Metadata(labels={"": tuple(f"class {index}" for index in range(1000))}))
+    done = run(model, "--compiler", stand_in("succeed()", compiled=bare), "--output", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    written = tmp_path / "out" / f"{model.stem}_edgetpu.tflite"
+    assert metadata.read(bare) is None
+    assert metadata.read(written) == metadata.read(model)
+    assert metadata.check(written) == []
+
+
 def test_a_restored_model_runs_as_before(model: Path) -> None:
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     np = pytest.importorskip("numpy")
@@ -333,8 +347,8 @@ def test_a_restored_model_runs_as_before(model: Path) -> None:
 
 
 def test_an_archive_that_is_too_large_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lite_toolkit.edgetpu import metadata
+    from lite_toolkit.metadata import archive
 
-    monkeypatch.setattr(metadata, "_MOST_BYTES", 4)
+    monkeypatch.setattr(archive, "MOST_BYTES", 4)
     with pytest.raises(ModelError, match="larger than 4 bytes"):
         restore(read_graph(_with_archive(model.read_bytes(), ["labels.txt"])), model.read_bytes())

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lite_toolkit import metadata
+from lite_toolkit.metadata import Metadata, Normalization
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "edgetpu" / "pairs"
 SMALL = (
@@ -42,6 +45,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, dtype in (("int8", tf.int8), ("uint8", tf.uint8)):
         converter.inference_input_type = converter.inference_output_type = dtype
         (folder / f"{name}.tflite").write_bytes(converter.convert())
+    told = Metadata(name="seed", normalization=Normalization((0.0,), (1.0,)), labels={"": tuple("abcde")})
+    (folder / "described.tflite").write_bytes(metadata.write(folder / "uint8.tflite", told))
     for name in SMALL if SHARED.is_dir() else ():
         (folder / f"{name}.tflite").write_bytes((SHARED / f"{name}.tflite").read_bytes())
     return folder

@@ -27,10 +27,10 @@ BOARD_SIDE = (
     "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "comparison", "costs", "data",
     "delegates",
     "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
-    "images", "inference", "inspection", "intervals", "jobs", "journal", "landing", "latency", "manifest",
-    "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal", "report",
-    "representative", "runner", "runtime", "saved_document", "saved_reports", "schema", "sending", "ssh", "stability",
-    "steps", "streams", "synthetic", "validation",
+    "images", "inference", "inspection", "intervals", "jobs", "journal", "labels", "landing", "latency", "manifest",
+    "metadata", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",
+    "report", "representative", "resizing", "runner", "runtime", "saved_document", "saved_reports", "schema",
+    "sending", "ssh", "stability", "steps", "streams", "synthetic", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}

@@ -14,7 +14,7 @@ import lite_toolkit
 pytest.importorskip("hatchling", reason='building needs hatchling: pip install ".[dev]"')
 
 ROOT = Path(__file__).resolve().parents[1]
-DECLARATIVE = {"calibration": ["*.toml"], "devices": ["*.toml", "*.sh"]}
+DECLARATIVE = {"calibration": ["*.toml"], "devices": ["*.toml", "*.sh"], "labels": ["*.txt"]}
 
 
 def build(root: Path, target: str, folder: Path) -> Path:

@@ -128,11 +128,8 @@ def _at_centres(spec: PreprocessingSpec, image: Image.Image) -> Pixels:
     return spec.order_channels(sample(np.asarray(image), ys, xs))
 
 
-def _at_corners(spec: PreprocessingSpec, image: Image.Image) -> Pixels:
-    """The first pixel of the input is the first of the image (image_to_tensor_converter_opencv.cc of MediaPipe)."""
-    ys = np.arange(spec.height) * (image.height / spec.height)
-    xs = np.arange(spec.width) * (image.width / spec.width)
-    return spec.order_channels(sample(np.asarray(image), ys, xs))
+def _as_mediapipe(spec: PreprocessingSpec, image: Image.Image) -> Pixels:
+    return spec.for_mediapipe().pixels(image)
 
 
 def crop_box(spec: PreprocessingSpec, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -182,6 +179,6 @@ CLIENTS = (
     Client(
         "mediapipe",
         "the whole image, stretched, bilinear without antialiasing from corner to corner: MediaPipe Tasks on a CPU",
-        _at_corners,
+        _as_mediapipe,
     ),
 )

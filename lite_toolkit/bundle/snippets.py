@@ -60,6 +60,8 @@ def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
         if target == "mediapipe" and refusal:
             raise ModelError(f"target mediapipe: {refusal}")
         names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in MEDIAPIPE))
+    if facts.spec.interpolation not in _SUPPORTS:
+        raise ModelError(f"interpolation {facts.spec.interpolation}: code is written for {', '.join(_SUPPORTS)}")
     constants = _constants(facts)
     made = {name: fill(name, constants | _constants_of_c(facts, name)).encode() for name in names}
     return made | (_arrays(facts) if "check.c" in names else {})

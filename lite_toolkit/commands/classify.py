@@ -12,10 +12,11 @@ from lite_toolkit.report import document
 @click.command()
 @click.argument("model", type=ANY_PATH)
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
-@click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's.")
+@click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's, or the model's own.")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown of each image.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default one for each processor.")
 @click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
+@click.option("--resize", type=click.Choice(["mediapipe"]), help="Resize as MediaPipe's client does, without crop.")
 @delegation
 @reporting
 def classify(
@@ -25,14 +26,16 @@ def classify(
     top: int,
     threads: int | None,
     preprocessing: str | None,
+    resize: str | None,
     delegate: str,
     delegate_options: dict[str, str],
     delivery: Delivery,
 ) -> None:
     """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
-    from lite_toolkit.classification import Classifier, expand, read_labels
+    from lite_toolkit.classification import Classifier, expand
     from lite_toolkit.console import warn
     from lite_toolkit.delegates import choose
+    from lite_toolkit.labels import read as read_labels
     from lite_toolkit.tables import predictions as tables
 
     classifier = Classifier(
@@ -42,6 +45,8 @@ def classify(
         threads=threads,
         delegate=choose(delegate, delegate_options),
     )
+    if resize:
+        classifier.preprocessing = classifier.preprocessing.for_mediapipe()
     for note in classifier.notes:
         warn(note)
     predictions = list(classifier.classify(expand(images), top))

@@ -45,7 +45,7 @@ def _formats(command: F) -> F:
     help="Padding and epsilon of timm weights that do not tell: tf_efficientnet_* have tensorflow's.",
 )
 @click.option("--classes", type=click.IntRange(min=1), help="Outputs of the classifier; by default the checkpoint's.")
-@click.option("--labels", type=FILE, help="Class names, one a line, for the manifest.")
+@click.option("--labels", type=FILE, help="Class names, one a line; by default ImageNet's, with its weights.")
 @click.option("--input-size", type=INPUT_SIZE, help="Side of the square input, pixels.")
 @click.option(
     "--activation",
@@ -135,8 +135,8 @@ def _request(
     _check_bound(chosen, class_index, options["max_drop"], options["calibration_data"])
     if options["variant"] is not None:
         architectures.variant(options["variant"])
-    from lite_toolkit.classification import read_labels
     from lite_toolkit.ground_truth import read_class_index
+    from lite_toolkit.labels import read as read_labels
     from lite_toolkit.request import Request
 
     return Request(

@@ -88,7 +88,7 @@ def evaluate(
     if resume and len(device) > 1:
         raise click.UsageError("--resume goes on with what one --device did")
     from lite_toolkit import evaluation
-    from lite_toolkit.classification import read_labels
+    from lite_toolkit.labels import read as read_labels
     from lite_toolkit.tables import evaluation as tables
 
     request = evaluation.Request(

@@ -3,7 +3,6 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -186,11 +185,9 @@ def _described(
 
 
 def _write(results: Sequence[Result], contents: Iterable[Sequence[bytes]]) -> None:
-    """All files are complete under temporary names before the first gets its own."""
-    with ExitStack() as stack:
-        for result, parts in zip(results, contents, strict=True):
-            if result.manifest:
-                text = outputs.to_json(result.manifest).encode()
-                stack.enter_context(outputs.replacing(manifest.path_of(result.files[0]))).write_bytes(text)
-            for path, content in zip(result.files, parts, strict=True):
-                stack.enter_context(outputs.replacing(path)).write_bytes(content)
+    written = {}
+    for result, parts in zip(results, contents, strict=True):
+        if result.manifest:
+            written[manifest.path_of(result.files[0])] = outputs.to_json(result.manifest).encode()
+        written |= dict(zip(result.files, parts, strict=True))
+    outputs.write_all(written)

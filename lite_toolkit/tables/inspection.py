@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from lite_toolkit.console import print_facts
 from lite_toolkit.inspection import Inspection
-from lite_toolkit.tables import figures
+from lite_toolkit.tables import figures, metadata
 
 
 def show_inspection(found: Inspection) -> None:
@@ -37,7 +37,9 @@ def show_inspection(found: Inspection) -> None:
             "size by part",
             ", ".join([*weights, *(f"{name} {figures.size(size)}" for name, size in others.items() if size)]),
         ),
-        ("metadata", ", ".join((*found.metadata, *found.associated_files)) or "none"),
+        ("metadata", ", ".join(found.metadata) or "none"),
+        *(metadata.facts(found.model_metadata) if found.model_metadata else ()),
+        ("associated files", ", ".join(found.associated_files) or "none"),
         ("signatures", ", ".join(found.signatures) or "none"),
     ]
     print_facts(facts)

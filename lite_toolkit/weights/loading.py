@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lite_toolkit import labels
 from lite_toolkit.architectures import ModelSpec
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
@@ -26,6 +27,8 @@ class Weights:
         classes: of the checkpoint's classifier; None without one.
         spec: the network as the weights need it: their padding and epsilon.
         preprocessing: what they expect of the input, which it gives the size of.
+        labels: names of the checkpoint's classes; None where nobody tells.
+        license: SPDX identifier; None where nobody tells.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Weights:
     classes: int | None
     spec: ModelSpec
     preprocessing: PreprocessingSpec
+    labels: tuple[str, ...] | None = None
+    license: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ def read_weights(
         preprocessing=(
             source.preprocessing.with_size(size) if source.preprocessing else default_preprocessing(spec, size, chosen)
         ),
+        labels=labels.imagenet() if argument == "imagenet" else None,
+        license="Apache-2.0" if argument == "imagenet" else None,  # all of `IMAGENET`
     )
 
 
