@@ -47,11 +47,16 @@ def parse(content: bytes, where: str) -> tuple[str, ...]:
     if found == ("",):
         raise ModelError(f"{where} holds no labels: one line for each class is needed")
     for number, label in enumerate(found, 1):
-        _require_plain(label, f"{where}, line {number}")
+        require_plain(label, f"{where}, line {number}")
     return found
 
 
-def _require_plain(label: str, where: str) -> None:
+def require_plain(label: str, where: str) -> None:
+    """Refuse a label that is too long, or holds a character that cannot be seen, such as the end of a line.
+
+    Raises:
+        ModelError: it is one; the message begins with `where`.
+    """
     if len(label) > LONGEST:
         raise ModelError(f"{where}: a label of {len(label)} characters: at most {LONGEST} are allowed")
     if odd := odd_characters(label):

@@ -42,7 +42,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 
 COMMANDS = dict(commands(cli.main))
-REPORTING = [name for name, command in COMMANDS.items() if any("--json" in param.opts for param in command.params)]
+REPORTING = [name for name, command in COMMANDS.items() if any("--report" in param.opts for param in command.params)]
 TINY = ModelSpec("tiny", (StageSpec("mbconv", 3, 2, 2, 8, 8, 1),), stem=8, head=16, activation="relu6")
 FLOAT = ("convert", "--float32")
 LITE0 = (*FLOAT, "--variant", "lite0")
@@ -180,11 +180,16 @@ class TestReports:
             return 2 * [request.getfixturevalue("int8").with_suffix(".json")]
         if name == "evaluate":
             return [request.getfixturevalue("int8"), "--data", request.getfixturevalue("labelled")]
+        if name == "verify":
+            bundle = tmp_path / "bundle"
+            assert run("package", request.getfixturevalue("int8"), "--target", "python", "-o", bundle).exit_code == 0
+            return [bundle]
         images = [request.getfixturevalue("photographs")] if name == "classify" else []
         return [request.getfixturevalue("int8"), *images]
 
     def test_every_command_reports_that_does_not_only_write_files(self) -> None:
-        assert COMMANDS.keys() - REPORTING == {"metadata write", "metadata strip", "metadata extract"}
+        writing = {"metadata write", "metadata strip", "metadata extract", "package", "report"}
+        assert COMMANDS.keys() - REPORTING == writing
 
     @pytest.mark.parametrize("name", REPORTING)
     def test_json_is_printed_and_saved_alike(self, tmp_path: Path, name: str, arguments: list[str | Path]) -> None:

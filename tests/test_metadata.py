@@ -27,6 +27,7 @@ from lite_toolkit.graph import read_graph
 from lite_toolkit.inspection import inspect
 from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, schema
 from lite_toolkit.metadata import files as metadata_files
+from lite_toolkit.metadata.contradictions import contradictions
 from lite_toolkit.runtime import Model
 from lite_toolkit.schema import FIELDS
 
@@ -309,7 +310,7 @@ def test_conversion_writes_what_the_manifest_says(named: Path) -> None:
     assert found.normalization == Normalization((127.0,), (128.0,))
     assert found.class_names == NAMES == tuple(beside["labels"])
     assert found.name == named.stem
-    assert metadata.check(named) == []
+    assert contradictions(named) == []
 
 
 def test_inspection_shows_it(model: Path) -> None:
@@ -327,8 +328,8 @@ def test_a_model_without_manifest_is_used_as_its_metadata_says(full: bytes, tmp_
     assert FULL.normalization is not None
     assert (found.preprocessing.mean, found.preprocessing.std) == FULL.normalization.channels
     assert found.labels == NAMES
-    assert found.note is not None
-    assert "metadata" in found.note
+    (note,) = found.notes
+    assert "metadata" in note
 
 
 # Contradictions
@@ -339,11 +340,11 @@ def test_what_the_manifest_contradicts(model: Path) -> None:
     metadata_files.write(model, model, Metadata(labels={"": NAMES[::-1]}))
     content = metadata.write(model, other)
     model.write_bytes(content)
-    (problem,) = metadata.check(model)
+    (problem,) = contradictions(model)
     assert "their sha256 differ" in problem
     found = json.loads(manifest.path_of(model).read_text())
     manifest.path_of(model).write_text(json.dumps(manifest.moved(found, model, content)))
-    mean, labels = metadata.check(model)
+    mean, labels = contradictions(model)
     assert mean == (
         "Mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) are (127.0, 127.0, 127.0) and (128.0, 128.0, 128.0) in the "
         "manifest."
@@ -360,7 +361,7 @@ def test_files_that_do_not_fit_the_model(full: bytes, tmp_path: Path) -> None:
     del files["score_calibration.txt"]
     path = tmp_path / "model.tflite"
     path.write_bytes(archive.joined(full[: archive.model_bytes(full)], files))
-    assert metadata.check(path) == [
+    assert contradictions(path) == [
         "The file 'score_calibration.txt' is named, but not there.",
         "There are 1001 labels for 1000 classes.",
     ]
@@ -381,7 +382,7 @@ def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path) -> No
     assert (found.name, found.score_threshold, found.labels) == ("mine", 0.5, {"": NAMES, "pt-BR": NAMES})
     assert (beside["labels"], beside["model"]["file"]) == (list(NAMES), "model.tflite")
     assert manifest.preprocessing(beside).mean == (1.0, 2.0, 3.0)
-    assert metadata.check(new) == []
+    assert contradictions(new) == []
 
     assert run("extract", new, "-o", tmp_path / "files").exit_code == 0
     assert {path.name for path in (tmp_path / "files").iterdir()} == {"labels.txt", "labels-pt-BR.txt"}

@@ -39,10 +39,11 @@ def metadata() -> None:
 def show(model: Path, delivery: Delivery) -> None:
     """Show what a .tflite MODEL says of itself, and where that contradicts the model or its manifest."""
     from lite_toolkit.console import warn
-    from lite_toolkit.metadata import check, read
+    from lite_toolkit.metadata import read
+    from lite_toolkit.metadata.contradictions import contradictions
     from lite_toolkit.tables import metadata as tables
 
-    found, problems = read(model), check(model)
+    found, problems = read(model), contradictions(model)
     report = tables.report(model.name, found, problems)
     delivery.send(document("metadata-show", report), lambda: tables.show(model.name, found))
     for problem in problems:

@@ -6,15 +6,25 @@ from typing import Any
 from lite_toolkit import labels
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Subgraph
+from lite_toolkit.metadata import schema
 from lite_toolkit.metadata.values import TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
 
 Document = dict[str, Any]
 Files = dict[str, bytes]
 
 _LABELS, _CALIBRATION = "TENSOR_AXIS_LABELS", "TENSOR_AXIS_SCORE_CALIBRATION"
+ENTRY = "TFLITE_METADATA"  # the name of the model's entry
 _PARSER = "1.0.0"  # the oldest that knows labels, normalization, thresholds and calibration
 _PIXELS = {"max": 255, "min": 0}
 _PROBABILITIES = ("SOFTMAX", "LOGISTIC")
+
+
+def document_of(graph: Graph) -> dict[str, Any] | None:
+    """The first metadata of a model; clients read no other."""
+    for entry in graph.metadata:
+        if entry.name == ENTRY:
+            return schema.decode(bytes(graph.buffer_content(entry.buffer)))
+    return None
 
 
 def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metadata:
@@ -138,6 +148,8 @@ def _require_fitting(main: Subgraph, new: Metadata) -> None:
     for names in new.labels.values():
         if len(names) != classes:
             raise ModelError(f"{len(names)} labels for a model of {classes} classes")
+        for number, label in enumerate(names):
+            labels.require_plain(label, f"class {number}")
     if new.score_calibration and len(new.score_calibration.lines) != classes:
         raise ModelError(f"{len(new.score_calibration.lines)} lines of score calibration for {classes} classes")
 

@@ -1,0 +1,46 @@
+"""Where a model's metadata says something else than the model, or than the manifest beside it."""
+
+from pathlib import Path
+
+from lite_toolkit import manifest, metadata
+from lite_toolkit.errors import ModelError
+from lite_toolkit.graph import read_graph
+from lite_toolkit.metadata import Metadata, archive, documents
+
+
+def contradictions(path: Path) -> list[str]:
+    """Where a model's metadata, the model and the manifest beside it contradict each other: one sentence each.
+
+    Raises:
+        ModelError: one of them is damaged.
+    """
+    graph = read_graph(path)
+    found, document = metadata.read(graph), documents.document_of(graph)
+    if found is None or document is None:
+        return []
+    missing = documents.missing_files(document, archive.files(graph.content))
+    problems = [f"The file {name!r} is named, but not there." for name in missing]
+    classes = documents.classes_of(graph.subgraphs[0])
+    for locale, names in found.labels.items():
+        if len(names) != classes:
+            problems.append(f"There are {len(names)} labels{f' of {locale}' * bool(locale)} for {classes} classes.")
+    if found.score_calibration and len(found.score_calibration.lines) != classes:
+        problems.append(f"There are {len(found.score_calibration.lines)} lines of calibration for {classes} classes.")
+    return problems + _of_manifest(found, path)
+
+
+def _of_manifest(found: Metadata, path: Path) -> list[str]:
+    try:
+        beside = manifest.read(path)
+    except ModelError as error:
+        return [f"{error}."]
+    if beside is None:
+        return []
+    problems, spec = [], manifest.preprocessing(beside)
+    if found.normalization and found.normalization.channels != (spec.mean, spec.std):
+        mean, std = found.normalization.channels
+        problems.append(f"Mean {mean} and std {std} are {spec.mean} and {spec.std} in the manifest.")
+    told = beside.get("labels")
+    if told and found.class_names and list(found.class_names) != told:
+        problems.append("The labels are other ones than the manifest's.")
+    return problems
