@@ -141,6 +141,7 @@ class _Models:
     minimum_runtime: int | None
     sha256: tuple[str, ...]
     numbering: Numbering
+    runtime: str | None  # here; None on a board
 
 
 def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run | None = None) -> Evaluation:
@@ -166,7 +167,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         truth = ground_truth.read(request.data, names, models.numbering, request.table)
     with steps.step("images"):
         job = _job(request, models, names, max(top))
-        identity = _identity(job, names, models.sha256, request.device)
+        identity = _identity(job, names, models, request.device)
         infer_there = functools.partial(_infer_elsewhere, request, elsewhere) if elsewhere else infer
         records = _run(job, identity, request.resume, steps, infer_there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
@@ -212,7 +213,9 @@ def _load(request: Request) -> _Models:
     compiled = sides[0].compiled
     notes = tuple(filter(None, (note, compiled.note if compiled else None)))
     sha256 = tuple(_sha256(path) for path in request.models)
-    return _Models(spec, notes, sides[0].minimum_runtime, sha256, numbering)
+    # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
+    runtime = None if request.device else runtime_version()
+    return _Models(spec, notes, sides[0].minimum_runtime, sha256, numbering, runtime)
 
 
 def _preprocessing(request: Request, sides: Sequence[Description]) -> tuple[PreprocessingSpec, str | None]:
@@ -290,17 +293,17 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
                 yield Record(event["image"], tuple(answers), event["error"])
 
 
-def _identity(job: Job, names: Sequence[str], sha256: Sequence[str], device: str | None) -> dict[str, Any]:
+def _identity(job: Job, names: Sequence[str], models: _Models, device: str | None) -> dict[str, Any]:
     """Everything that a record depends on; images by name and size, since reading all takes as long as evaluating."""
     digest = hashlib.sha256()
     for name, path in zip(names, job.images, strict=True):
         digest.update(os.fsencode(name) + f"\0{Path(path).stat().st_size}\n".encode())
     return {
-        "models": list(sha256),
+        "models": list(models.sha256),
         "preprocessing": job.preprocessing,
         "top": job.top,
         "images": {"count": len(names), "sha256": digest.hexdigest()},
-        "runtime": None if device else runtime_version(),
+        "runtime": models.runtime,
         "device": device,
         "delegate": {"name": job.delegate, "options": dict(job.delegate_options)},
     }

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import architectures, ground_truth, manifest, metadata, mixed_precision, outputs, validation
+from lite_toolkit import ground_truth, manifest, metadata, mixed_precision, outputs, validation
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.graph import read_graph
-from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.mixed_precision import Layers, Trade
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.origin import Origin, origin_of
 from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe, default
 from lite_toolkit.representative import RepresentativeDataset, load_representative
 from lite_toolkit.request import Request
@@ -26,7 +25,7 @@ from lite_toolkit.runtime import Model, TensorInfo
 from lite_toolkit.steps import Steps
 
 if TYPE_CHECKING:
-    from lite_toolkit.conversion import Classifier
+    pass
 
 
 @dataclass(frozen=True)
@@ -69,23 +68,11 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """A classifier to convert, and what manifest and metadata say of where it comes from."""
-
-    classifier: "Classifier"
-    preprocessing: PreprocessingSpec
-    provenance: Mapping[str, Any]
-    scores: str
-    metadata: Metadata
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class _Job:
     """What every file of a request is made from."""
 
     request: Request
-    origin: _Origin
+    origin: Origin
     float_model: bytes
     dataset: RepresentativeDataset | None
     steps: Steps
@@ -155,7 +142,7 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     steps = steps or Steps()
     wanted = request.wanted
     outputs.require_free(request.files, request.force)
-    origin = _from_model(request, request.model, steps) if request.model else _from_variant(request, steps)
+    origin = origin_of(request, steps)
     dataset = _representative(request, origin, steps)
     with steps.step("convert"):
         from lite_toolkit.conversion import to_tflite
@@ -171,87 +158,6 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     return Conversion(tuple(files), dataset, tuple(origin.notes), float_size, dict(steps.seconds))
 
 
-def _from_variant(request: Request, steps: Steps) -> _Origin:
-    spec = architectures.variant(request.variant or "")
-    with steps.step("weights"):
-        from lite_toolkit.weights.loading import load_model, read_weights
-
-        weights = read_weights(spec, request.weights, request.conventions, request.input_size)
-        if request.preprocessing:
-            size = weights.preprocessing.height, weights.preprocessing.width
-            weights = dataclasses.replace(weights, preprocessing=request.preprocessing(size))
-        # Before TensorFlow starts, which takes seconds.
-        _check_labels(request.labels, request.classes or weights.classes or 1000)
-    with steps.step("build"):
-        from lite_toolkit.conversion import from_keras
-
-        loaded = load_model(weights, classes=request.classes, activation=request.final_activation)
-    provenance = {
-        "variant": spec.name,
-        "weights": {"source": weights.name, "sha256": weights.sha256, "layout": weights.layout},
-        "fresh_classifier": loaded.fresh_head,
-    }
-    scores = "logits" if request.final_activation == "none" else "probabilities"
-    notes = [_head_note(loaded.classes, weights.classes)] if loaded.fresh_head and weights.sha256 else []
-    labels = request.labels or (None if loaded.fresh_head else weights.labels)
-    described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
-    described = dataclasses.replace(described, license=weights.license)
-    return _Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, described, notes)
-
-
-def _from_model(request: Request, path: Path, steps: Steps) -> _Origin:
-    with steps.step("build"):
-        from lite_toolkit.conversion import from_file
-
-        classifier = from_file(path, request.input_size)
-    _check_labels(request.labels, classifier.classes)
-    size = classifier.height, classifier.width
-    notes = []
-    preset = "pixels" if classifier.rescales else "lite"
-    if request.preprocessing is None:
-        notes.append(f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another.")
-    preprocessing = (request.preprocessing or PRESETS[preset])(size)
-    digest = _sha256_of(path)
-    provenance = {
-        "variant": None,
-        "weights": {"source": path.name, "sha256": digest, "layout": None},
-        "fresh_classifier": False,
-    }
-    described = _metadata(path.name, digest, request.labels, preprocessing)
-    return _Origin(classifier, preprocessing, provenance, "scores", described, notes)
-
-
-def _metadata(
-    source: str, digest: str | None, labels: tuple[str, ...] | None, preprocessing: PreprocessingSpec
-) -> Metadata:
-    """What all files of a request say of themselves."""
-    return Metadata(
-        description=f"Image classifier, converted by lite-toolkit; weights: {source}.",
-        version=digest[:12] if digest else None,
-        # Metadata knows no other order of channels.
-        normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
-        if preprocessing.channel_order == "rgb"
-        else None,
-        labels={"": labels} if labels else {},
-    )
-
-
-def _head_note(classes: int, checkpoint_classes: int | None) -> str:
-    return (
-        f"The checkpoint has {checkpoint_classes or 'no'} classes, not {classes}: its backbone is kept, and the "
-        "classifier starts fresh with random weights, to be trained."
-    )
-
-
-def _sha256_of(path: Path) -> str:
-    """Of the file; of a folder, its files in the order of their names, each after its name."""
-    digest = hashlib.sha256()
-    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]:
-        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 _SYNTHETIC_NOTE = (
     "No photographs were given: ranges come from the built-in synthetic set, and so does the agreement, which is "
     "higher on photographs, whose scores lie further apart. A hundred photographs of what the model will see are "
@@ -259,15 +165,7 @@ _SYNTHETIC_NOTE = (
 )
 
 
-def _check_labels(labels: Sequence[str] | None, classes: int) -> None:
-    if labels is not None and len(labels) != classes:
-        raise LiteToolkitError(
-            f"{len(labels)} labels for {classes} classes: one line for each class is needed "
-            f"(--classes {len(labels)} starts a fresh classifier of that size)"
-        )
-
-
-def _representative(request: Request, origin: _Origin, steps: Steps) -> RepresentativeDataset | None:
+def _representative(request: Request, origin: Origin, steps: Steps) -> RepresentativeDataset | None:
     calibrated = tuple(recipe for recipe in request.recipes if recipe.calibrated)
     if not calibrated and request.calibration_data is None:
         if request.min_agreement is not None:
