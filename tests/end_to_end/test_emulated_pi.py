@@ -125,3 +125,12 @@ def test_evaluate_sees_there_what_it_sees_here(
             here["confusions"],
         )
     assert abs(there["top"][0]["correct_images"] - here["top"][0]["correct_images"]) <= 1
+
+
+def test_a_bundle_holds_there(emulated: tuple[str, Path], model: Path, tmp_path: Path) -> None:
+    architecture, profile = emulated
+    run("package", model, "--target", "python", "--output", tmp_path / "bundle")
+    stages = {stage["name"]: stage for stage in run("verify", tmp_path / "bundle", "--device", profile)["stages"]}
+    assert stages["resize"]["differing"] == stages["quantize"]["differing"] == 0
+    if architecture == "aarch64":  # XNNPACK has no part in armhf's tflite-runtime
+        assert stages["kernel"]["differing"] == 0
