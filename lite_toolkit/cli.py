@@ -22,6 +22,7 @@ from lite_toolkit.commands import (
     verify,
 )
 from lite_toolkit.errors import LiteToolkitError, OutputError
+from lite_toolkit.labels import shown
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -55,7 +56,7 @@ class _Failure(click.ClickException):
     """One line on standard error, and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(shown(message))
         self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class, and reads it from here
 
 

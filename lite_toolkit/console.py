@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lite_toolkit.labels import visible
 from lite_toolkit.steps import Steps
 
 T = TypeVar("T")
@@ -21,11 +22,12 @@ _PIPE_WIDTH = 10_000  # nothing is wrapped where the output is a file or a pipe
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; columns of numbers are right-aligned by a leading ">" in their name."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    heading = _text(title) if title else None
+    table = Table(title=heading, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+        table.add_column(_text(column.lstrip(">")), justify="right" if column.startswith(">") else "left")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # never markup: names come from files of others
+        table.add_row(*map(_text, row))
     _print(table)
 
 
@@ -35,7 +37,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(value))
+        table.add_row(_text(name), _text(value))
     _print(table)
 
 
@@ -47,7 +49,7 @@ def print_notes(*notes: str) -> None:
 
 def warn(message: str) -> None:
     """One line on standard error."""
-    print(f"warning: {message}", file=sys.stderr)  # noqa: T201
+    print(f"warning: {visible(message)}", file=sys.stderr)  # noqa: T201
 
 
 class ShownSteps(Steps):
@@ -95,6 +97,11 @@ class ShownSteps(Steps):
     def progress(self, done: int, total: int) -> None:
         """Show the bar so far."""
         self._progress.update(self._task, completed=done, total=total)
+
+
+def _text(words: str) -> Text:
+    """Neither markup nor orders to the terminal: names come from files of others."""
+    return Text(visible(words))
 
 
 def _print(table: Table) -> None:

@@ -65,8 +65,12 @@ def require_plain(label: str, where: str) -> None:
 
 def shown(text: str) -> str:
     """Text of others on one line, with U+FFFD for what a terminal would obey."""
-    line = " ".join(text.split())
-    return "".join("\ufffd" if odd_characters(character) else character for character in line)
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """Text of others with U+FFFD for every character that a terminal would obey."""
+    return "".join("\ufffd" if odd_characters(character) else character for character in text)
 
 
 def odd_characters(text: str) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, pipeline
+from lite_toolkit import cli, console, pipeline
 from lite_toolkit.architectures import ModelSpec, StageSpec
 from lite_toolkit.errors import LiteToolkitError
 
@@ -584,6 +584,17 @@ def test_a_missing_runtime_names_what_to_install(int8: Path, photographs: Path) 
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: no LiteRT runtime is installed: pip install ai-edge-litert")
+
+
+@pytest.mark.parametrize("odd", ["\x1b]52;c;aGk=\x07", "\x1b[2J", "\u202e", "\x9b31m"])
+def test_names_of_others_are_no_orders_to_a_terminal(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table(f"about {odd}", (odd, ">n"), [(f"a {odd} b [bold]", "1")])
+    console.print_facts([(f"name {odd}", odd)])
+    console.warn(odd)
+    shown = "".join(capsys.readouterr())
+    assert not set(odd) & {"\x07", "\x1b", "\x9b", "\u202e"} & set(shown)
+    assert "[bold]" in shown
+    assert run("inspect", f"{odd}.tflite").stderr.rstrip("\n").isprintable()
 
 
 class TestStreams:
