@@ -24,8 +24,6 @@ from lite_toolkit.commands import (
 from lite_toolkit.errors import LiteToolkitError, OutputError
 from lite_toolkit.labels import shown
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-
 
 class _Commands(click.Group):
     """Turns every expected failure into one line and an exit code."""
@@ -38,7 +36,7 @@ class _Commands(click.Group):
                 if not came:
                     raise
         click.echo("interrupted", err=True)
-        raise click.exceptions.Exit(INTERRUPTED)
+        raise click.exceptions.Exit(interrupts.INTERRUPTED)
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:

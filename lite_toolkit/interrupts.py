@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 INSISTENCE = 1.0  # seconds until an interrupt that had no effect is raised again
+INTERRUPTED = 130  # the exit code: 128 + SIGINT, as shells count
 
 
 @contextmanager

@@ -597,6 +597,21 @@ def test_names_of_others_are_no_orders_to_a_terminal(odd: str, capsys: pytest.Ca
     assert run("inspect", f"{odd}.tflite").stderr.rstrip("\n").isprintable()
 
 
+def test_ctrl_c_while_modules_are_loaded() -> None:
+    program = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from lite_toolkit.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 class TestStreams:
     """What reaches standard error, and what a signal or a closed pipe does."""
 
