@@ -1,5 +1,6 @@
 """A JSON document that the toolkit wrote, read without trust."""
 
+import hashlib
 import json
 import re
 import reprlib
@@ -12,6 +13,7 @@ from lite_toolkit.errors import ReportError
 from lite_toolkit.report import SCHEMA_VERSION
 
 LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
+MOST_BYTES = 64 * 2**20  # of a file: two million runs
 
 _LARGEST = 2**53  # a float holds every whole number up to here
 # Controls and lone surrogates, which neither a terminal nor a page can show, and marks that turn the direction of text.
@@ -77,15 +79,28 @@ class Part:
         return self.content is None
 
 
-def read_document(path: Path, kinds: Collection[str]) -> tuple[str, Part]:
-    """The kind of a document, such as "benchmark-devices", and the whole of it.
+@dataclass(frozen=True)
+class Document:
+    """A document: the schema's kind, such as "benchmark-devices", the sha256 of the bytes read, and the whole of it."""
+
+    kind: str
+    sha256: str
+    whole: Part
+
+
+def read_document(path: Path, kinds: Collection[str]) -> Document:
+    """Read a document, once: it may be a pipe.
 
     Raises:
-        ReportError: the file is no document of one of `kinds`, of another schema version, or damaged.
+        ReportError: the file is no document of one of `kinds`, of another schema version, too large, or damaged.
         OSError: it cannot be read.
     """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ReportError(f"{path} is too large for a report: at most {MOST_BYTES} bytes are allowed")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is no JSON file: {' '.join(str(error).split())}") from error
     schema = found.get("schema") if isinstance(found, dict) else None
@@ -97,4 +112,4 @@ def read_document(path: Path, kinds: Collection[str]) -> tuple[str, Part]:
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ReportError(f"{path} has schema version {reprlib.repr(version)}: must be {SCHEMA_VERSION}")
-    return kind, Part(str(path), "", found)
+    return Document(kind, hashlib.sha256(content).hexdigest(), Part(str(path), "", found))

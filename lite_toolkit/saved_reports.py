@@ -105,8 +105,8 @@ def read(path: Path) -> Report:
         ReportError: the file is no report of these kinds, of another schema version, or damaged.
         OSError: it cannot be read.
     """
-    kind, document = read_document(path, KINDS)
-    return Report(path, kind, KINDS[kind](document))
+    document = read_document(path, KINDS)
+    return Report(path, document.kind, KINDS[document.kind](document.whole))
 
 
 def _several(read_one: Callable[[Part], Content]) -> Callable[[Part], dict[str, Content]]:

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hashlib
 import io
 import itertools
 import json
@@ -22,7 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, pipeline
+from lite_toolkit import cli, pipeline, saved_document
 from lite_toolkit.page import document as pages
 from lite_toolkit.page import reading
 from lite_toolkit.report import document
@@ -582,6 +583,26 @@ class TestCommand:
     def test_what_is_no_json_is_one_line(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.json").write_bytes(content)
         assert_refused(run(tmp_path / "a.json", "-o", tmp_path / "page.html"), "is no JSON file")
+
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="needs /dev/fd")
+    def test_a_pipe_is_read_once_and_its_hash_is_that_of_what_was_read(self, tmp_path: Path) -> None:
+        content = json.dumps(benchmark(measurement([1.0]))).encode()
+        reading_end, writing_end = os.pipe()
+        assert os.write(writing_end, content) == len(content)
+        os.close(writing_end)
+        result = run(f"/dev/fd/{reading_end}", "-o", tmp_path / "page.html")
+        os.close(reading_end)
+        assert result.exit_code == 0, result.output
+        found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+        assert ("td", hashlib.sha256(content).hexdigest()) in found.texts
+
+    @pytest.mark.parametrize("command", ["report", "compare"])
+    def test_a_file_without_end_is_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        paths = write(tmp_path, check(), check())
+        monkeypatch.setattr(saved_document, "MOST_BYTES", Path(paths[0]).stat().st_size - 1)
+        assert_refused(CliRunner().invoke(cli.main, [command, *paths]), paths[0], "is too large for a report: at most")
 
     def test_a_page_that_exists_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text("mine", encoding="utf-8")

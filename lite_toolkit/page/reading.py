@@ -1,6 +1,5 @@
 """Saved results of any kind -> what a page shows of them; the files are read without trust."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
@@ -46,10 +45,10 @@ def read(path: Path) -> Source:
         ReportError: the file is no document of `KINDS`, of another schema version, or damaged.
         OSError: it cannot be read.
     """
-    kind, document = read_document(path, KINDS)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = Part("", "", path.name).text
-    return Source(file, kind, document["toolkit_version"].text, digest, tuple(KINDS[kind](document)))
+    document = read_document(path, KINDS)
+    values = tuple(KINDS[document.kind](document.whole))
+    file, version = Part("", "", path.name).text, document.whole["toolkit_version"].text
+    return Source(file, document.kind, version, document.sha256, values)
 
 
 def _conversion(document: Part) -> Iterator[Value]:
