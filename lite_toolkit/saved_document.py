@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import reprlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit.errors import ReportError
+from lite_toolkit.labels import odd_characters
 from lite_toolkit.report import SCHEMA_VERSION
 
 LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
 MOST_BYTES = 64 * 2**20  # of a file: two million runs
 
 _LARGEST = 2**53  # a float holds every whole number up to here
-# Controls and lone surrogates, which neither a terminal nor a page can show, and marks that turn the direction of text.
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,16 @@ class Part:
 
     @property
     def text(self) -> str:
-        """A text, made fit to be shown: of one line, cut at `LONGEST_TEXT`, what cannot be shown replaced by U+FFFD."""
+        """A text, made fit to be shown: see `shown`."""
         self.require(isinstance(self.content, str), "must be a text")
-        start = str(self.content)[: LONGEST_TEXT + 1]
-        return _UNSHOWABLE.sub("\ufffd", start if len(start) <= LONGEST_TEXT else f"{start[:LONGEST_TEXT]}…")
+        return shown(self.content)
+
+    @property
+    def fact(self) -> str:
+        """A text, a whole number or a list of texts, made fit to be shown."""
+        if isinstance(self.content, list):
+            return shown(", ".join(one.text for one in self))
+        return str(self.count) if isinstance(self.content, int) else self.text
 
     @property
     def number(self) -> float:
@@ -86,6 +90,12 @@ class Document:
     kind: str
     sha256: str
     whole: Part
+
+
+def shown(text: str) -> str:
+    """A text on one line, cut at `LONGEST_TEXT`, with U+FFFD for what a terminal or a page would obey."""
+    start = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    return start.translate(str.maketrans(dict.fromkeys(odd_characters(start), "\ufffd")))
 
 
 def read_document(path: Path, kinds: Collection[str]) -> Document:

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, pipeline, saved_document
+from lite_toolkit import cli, pipeline, saved_document, saved_reports
 from lite_toolkit.page import document as pages
 from lite_toolkit.page import reading
 from lite_toolkit.report import document
@@ -486,10 +486,17 @@ def test_labels_are_text_and_nothing_else(tmp_path: Path, whole: Page, label: st
 
 
 def test_marks_that_cannot_be_shown_are_replaced(tmp_path: Path) -> None:
-    marks = "\0\n\x1b\x85\u061c\u200f\u2028\u202e\u2066\ud800\uffff"
-    found = page(tmp_path, *(with_texts(one, lambda text: marks + text) for one in EVERYTHING))
+    marks = "\0\n\x1b\x85\xad\u061c\u200b\u200f\u2028\u202e\u2066\ud800\ufeff\uffff"
+    changed = [with_texts(one, lambda text: marks + text) for one in EVERYTHING]
+    changed[0]["versions"][f"{marks}numpy"] = "2.4.6"
+    found = page(tmp_path, *changed)
     assert len(marks) * "\ufffd" + "lite0-int8" in [text for tag, text in found.texts if tag == "th"]
     assert set(found.html) & set(marks) == {"\n"}
+    assert len(marks) * "\ufffd" + "numpy 2.4.6" in found.told()
+
+
+def test_what_joins_letters_is_kept(tmp_path: Path) -> None:
+    assert "\u06cc\u200c\u06a9" in page(tmp_path, evaluation("\u06cc\u200c\u06a9")).told()
 
 
 def test_a_label_of_ten_megabytes_is_cut(tmp_path: Path) -> None:
@@ -649,6 +656,8 @@ def test_what_the_commands_save_can_be_read(
         assert result.exit_code == 0, result.output
     kinds = [reading.read(path).kind for path in saved]
     assert kinds == ["manifest", "manifest", "validate", "evaluate", "benchmark", "edgetpu-check"]
+    told = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["environment"]
+    assert set(told) == set(saved_reports.ENVIRONMENT)
     assert run(*saved, "-o", tmp_path / "page.html", "--images", labelled).exit_code == 0
     found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not [text for tag, text in found.texts if tag == "li" and "different files" in text]

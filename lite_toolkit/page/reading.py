@@ -1,6 +1,6 @@
 """Saved results of any kind -> what a page shows of them; the files are read without trust."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
@@ -27,15 +27,10 @@ from lite_toolkit.page.results import (
     Timing,
     Value,
 )
-from lite_toolkit.saved_document import Part, read_document
+from lite_toolkit.saved_document import Part, read_document, shown
 from lite_toolkit.saved_reports import Evaluated, Quantized
 
 T = TypeVar("T")
-
-_ENVIRONMENT = (
-    *("board", "cpu", "machine", "processors", "governors"),
-    *("system", "kernel", "os", "runtime", "numpy", "python"),
-)
 
 
 def read(path: Path) -> Source:
@@ -47,7 +42,7 @@ def read(path: Path) -> Source:
     """
     document = read_document(path, KINDS)
     values = tuple(KINDS[document.kind](document.whole))
-    file, version = Part("", "", path.name).text, document.whole["toolkit_version"].text
+    file, version = shown(path.name), document.whole["toolkit_version"].text
     return Source(file, document.kind, version, document.sha256, values)
 
 
@@ -73,7 +68,7 @@ def _manifest(document: Part) -> Iterator[Value]:
         recipe=document["recipe"]["name"].text,
         calibration=images,
         compiled_from=document["edgetpu"]["source"]["file"].text if "edgetpu" in document.names else None,
-        versions=tuple(_facts(document["versions"], document["versions"].names)),
+        versions=tuple(saved_reports.facts(document["versions"], document["versions"].names).items()),
     )
     if not held_out.missing:
         yield _loss(held_out, saved_reports.quantized(held_out["comparison"], name, images, size), None)
@@ -136,7 +131,8 @@ def _class(row: Part, prefix: str) -> Class:
 
 
 def _benchmark(part: Part) -> Iterator[Value]:
-    machine = Machine(part["device"].text, tuple(_facts(part["environment"], _ENVIRONMENT)))
+    environment = saved_reports.facts(part["environment"], saved_reports.ENVIRONMENT)
+    machine = Machine(part["device"].text, tuple(environment.items()))
     yield machine
     for measurement in part["measurements"]:
         yield Timing(
@@ -229,16 +225,6 @@ def _range(part: Part) -> Range:
     values = [value.number for value in part]
     part.require(len(values) == 2, "must be two numbers")
     return values[0], values[1]
-
-
-def _facts(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What an object tells under `names`: texts, whole numbers and lists of texts."""
-    for name in names:
-        fact = part[name]
-        if isinstance(fact.content, list):
-            yield name, ", ".join(one.text for one in fact)
-        elif not fact.missing:
-            yield name, str(fact.count) if isinstance(fact.content, int) else fact.text
 
 
 def _optional(part: Part, tell: Callable[[Part], T]) -> T | None:
