@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.comparison import HOST
+from lite_toolkit.devices import HERE
 from lite_toolkit.page.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
 
 T = TypeVar("T")
@@ -156,7 +157,7 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
     for machine in machines:
         known = dict(machine.environment)
         told = known.get("board") or known.get("cpu") or known.get("machine", machine.device)
-        name = told if machine.device == "local" else machine.device
+        name = told if machine.device == HERE else machine.device
         host = tuple(known.get(fact, "") for fact in HOST)
         alike = hosts.setdefault(name, [])
         if host not in alike:

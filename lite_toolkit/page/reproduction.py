@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
+from lite_toolkit.devices import HERE
 from lite_toolkit.page.results import Chip, Judged, Loss, Origin, Profile, Source, Timing
 
 _CALIBRATED = ("int8", "int16x8")
@@ -59,4 +60,4 @@ def _benchmarks(source: Source) -> Iterator[list[str]]:
 
 
 def _on(device: str) -> list[str]:
-    return [] if device == "local" else ["--device", device]
+    return [] if device == HERE else ["--device", device]

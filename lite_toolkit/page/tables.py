@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lite_toolkit.accuracy import Rate
+from lite_toolkit.devices import HERE
 from lite_toolkit.page.overview import Model, Overview, title
 from lite_toolkit.page.results import Judged, Loss, Profile, Range, Timing
 from lite_toolkit.tables import figures
@@ -293,7 +294,7 @@ def _range(ends: list[str]) -> str:
 
 
 def _on(device: str) -> str:
-    return "" if device == "local" else f" on {device}"
+    return "" if device == HERE else f" on {device}"
 
 
 def _place(found: Overview, timing: Timing) -> str:
