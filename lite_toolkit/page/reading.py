@@ -67,6 +67,7 @@ def _manifest(document: Part) -> Iterator[Value]:
         weights_sha256=_optional(weights["sha256"], _text),
         recipe=document["recipe"]["name"].text,
         calibration=images,
+        target=_optional(document["target"], lambda part: part["name"].text) if "target" in document.names else None,
         compiled_from=document["edgetpu"]["source"]["file"].text if "edgetpu" in document.names else None,
         versions=tuple(saved_reports.facts(document["versions"], document["versions"].names).items()),
     )
@@ -97,10 +98,12 @@ def _layer(part: Part) -> Layer:
 def _evaluation(part: Part) -> Iterator[Value]:
     device, offset = part["device"].text, part["ground_truth"]["offset"].count
     evaluated, reference = saved_reports.evaluated(part), part["reference"]
+    options = saved_reports.facts(part["delegate_options"], part["delegate_options"].names)
+    run = (device, part["delegate"].text, tuple(options.items()))
     yield Judged(
-        evaluated=evaluated,
-        sha256=part["model"]["sha256"].text,
-        device=device,
+        evaluated,
+        part["model"]["sha256"].text,
+        *run,
         offset=offset,
         classes=tuple(_class(row, "") for row in part["classes"]),
         confusions=tuple(
@@ -111,7 +114,7 @@ def _evaluation(part: Part) -> Iterator[Value]:
     )
     if not reference.missing:
         judged = Evaluated(reference["file"].text, evaluated.data, saved_reports.top(reference["top"]))
-        yield Judged(judged, reference["sha256"].text, device)
+        yield Judged(judged, reference["sha256"].text, *run)
 
 
 def _pairing(part: Part, reference: str) -> Paired:
