@@ -103,20 +103,25 @@ def top(correct: int, images: int = 272) -> list[Document]:
     return [{"k": k, "correct_images": count, "images": images} for k, count in ((1, correct), (5, images - 4))]
 
 
-def evaluation(model: str = "lite0-int8.tflite", sha256: str = "a" * 64) -> Document:
-    confusion = {"class": 0, "name": "tench", "predicted_class": 1, "predicted_name": "goldfish", "images": 20}
+def evaluation(
+    model: str = "lite0-int8.tflite",
+    sha256: str = "a" * 64,
+    data: str = "validation",
+    names: tuple[str, str] = ("tench", "goldfish"),
+) -> Document:
+    confusion = {"class": 0, "name": names[0], "predicted_class": 1, "predicted_name": names[1], "images": 20}
     pairing = {"agreement_percent": 98.0, "top1_change_points": -0.37, "low_points": -1.97, "high_points": 1.14}
     return document(
         "evaluate",
         {
             "device": "local",
             "model": {"file": model, "sha256": sha256},
-            "data": "validation",
+            "data": data,
             "delegate": "xnnpack",
             "delegate_options": {},
             "ground_truth": {"source": "the files' names", "offset": 0},
             "top": top(252),
-            "classes": [{"class": index, "name": name} for index, name in enumerate(("tench", "goldfish"))],
+            "classes": [{"class": index, "name": name} for index, name in enumerate(names)],
             "confusions": [confusion],
             "reference": {"file": "lite0-float32.tflite", "sha256": "c" * 64, "top": top(253)},
             "pairing": pairing | {"mcnemar_p": 1.0},
@@ -266,6 +271,12 @@ def page(folder: Path, *documents: Document, options: tuple[object, ...] = ()) -
     return Page((folder / "page.html").read_text(encoding="utf-8"))
 
 
+def heads(found: Page) -> list[str]:
+    """The headings of columns in the tables of confusions."""
+    pictured = re.findall(r'<table class="pictured">.*?</thead>', found.html, re.S)
+    return re.findall(r"<th [^>]+>([^<]+)</th>", "".join(pictured))
+
+
 def assert_refused(result: Result, *parts: str) -> None:
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (1, "")
@@ -336,6 +347,17 @@ class TestWhatItSays:
         both = several(pi4=benchmark(measurement([20.0])), pi5=benchmark(measurement([8.0]), board="Raspberry Pi 5"))
         cells = [text for tag, text in page(tmp_path, both).texts if tag == "td"]
         assert {"pi4, 4 threads", "pi5, 4 threads"} <= set(cells)
+
+    def test_confusions_of_other_classes_are_a_table_of_their_own(self, tmp_path: Path) -> None:
+        other = evaluation("flowers.tflite", "d" * 64, names=("rose", "tulip"))
+        found = page(tmp_path, evaluation(), evaluation("b.tflite", "e" * 64), other)
+        titles = [text for tag, text in found.texts if tag == "h3" and text.startswith("Confusions")]
+        assert titles == ["Confusions on validation", "Confusions on validation #2"]
+        assert heads(found)[2:] == ["lite0-int8", "b", "class", "taken for", "flowers"]
+
+    def test_confusions_of_two_devices_are_told_apart(self, tmp_path: Path) -> None:
+        found = page(tmp_path, several(local=evaluation(), pi=evaluation()))
+        assert heads(found) == ["class", "taken for", "lite0-int8", "lite0-int8 on pi"]
 
     def test_the_same_file_twice_counts_once(self, tmp_path: Path, whole: Page) -> None:
         twice = page(tmp_path, *EVERYTHING, benchmark(*EVERYTHING[3]["measurements"]))
@@ -586,7 +608,7 @@ def test_a_files_own_name_is_text_too(tmp_path: Path) -> None:
 
 class TestThumbnails:
     def test_confused_classes_are_shown(self, tmp_path: Path, labelled: Path) -> None:
-        found = page(tmp_path, evaluation(), options=("--images", labelled))
+        found = page(tmp_path, evaluation(data=labelled.name), options=("--images", labelled))
         assert [image["alt"] for image in found.of("img")] == ["An image of class 0", "An image of class 1"]
         kind, _, content = str(found.of("img")[0]["src"]).partition(",")
         assert kind == "data:image/jpeg;base64"
@@ -595,9 +617,22 @@ class TestThumbnails:
         assert len(content) < 10_000
 
     def test_images_without_classes_are_refused(self, tmp_path: Path, photographs: Path) -> None:
-        result = run(*write(tmp_path, evaluation()), "-o", tmp_path / "page.html", "--images", photographs)
+        saved = write(tmp_path, evaluation(data=photographs.name))
+        result = run(*saved, "-o", tmp_path / "page.html", "--images", photographs)
         assert_refused(result, "no ground truth")
         assert not (tmp_path / "page.html").exists()
+
+    def test_other_images_of_the_same_indices_have_no_pictures(self, tmp_path: Path, labelled: Path) -> None:
+        flowers = evaluation("flowers.tflite", "d" * 64, labelled.name, ("rose", "tulip"))
+        found = page(tmp_path, evaluation(), flowers, options=("--images", labelled))
+        assert len(found.of("img")) == 2
+        pictured = re.findall(r"<img [^>]+>\s*<span><bdi>(\w+)</bdi>", found.html)
+        assert pictured == ["rose", "tulip"]
+        assert found.told().count("Pictures are examples") == 1
+
+    def test_images_of_another_folder_are_refused(self, tmp_path: Path, labelled: Path) -> None:
+        result = run(*write(tmp_path, evaluation()), "-o", tmp_path / "page.html", "--images", labelled)
+        assert_refused(result, f"are of validation, not of {labelled.name}")
 
     def test_images_need_confusions(self, tmp_path: Path, labelled: Path) -> None:
         assert_refused(
@@ -752,7 +787,8 @@ def browser() -> Iterator[Any]:
 def shown(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> str:
     """The address of a page with every section and with pictures."""
     folder = tmp_path_factory.mktemp("shown")
-    page(folder, *EVERYTHING, options=("--images", labelled))
+    pictured = evaluation("other.tflite", "d" * 64, labelled.name)
+    page(folder, *EVERYTHING, pictured, options=("--images", labelled))
     return (folder / "page.html").as_uri()
 
 
