@@ -30,6 +30,10 @@ class Part:
         self.require(isinstance(self.content, dict) and key in self.content, f"must have {key!r}")
         return Part(self.file, f"{self.place}.{key}".lstrip("."), self.content[key])
 
+    def get(self, key: str) -> "Part":
+        """What stands under a key that not every document has; null where this one has not."""
+        return self[key] if key in self.names else Part(self.file, f"{self.place}.{key}".lstrip("."), None)
+
     def __iter__(self) -> Iterator["Part"]:
         self.require(isinstance(self.content, list), "must be a list")
         for index, value in enumerate(self.content):

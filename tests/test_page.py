@@ -420,6 +420,10 @@ COMMANDS = {
         "evaluate ./--help --data validation --reference lite0-float32.tflite --delegate '/opt/my npu.so' "
         "--delegate-option cores=2",
     ),
+    "a delegate that is not told": (
+        {key: value for key, value in evaluation().items() if not key.startswith("delegate")},
+        "evaluate lite0-int8.tflite --data validation --reference lite0-float32.tflite",
+    ),
     "names like options": (
         benchmark(measurement([1.0], "-x.tflite"), measurement([1.0], "--help")) | {"profiles": []},
         "benchmark ./-x.tflite ./--help --threads 4 --delegate xnnpack --runs 1 --device raspberry-pi-4",

@@ -67,8 +67,8 @@ def _manifest(document: Part) -> Iterator[Value]:
         weights_sha256=_optional(weights["sha256"], _text),
         recipe=document["recipe"]["name"].text,
         calibration=images,
-        target=_optional(document["target"], lambda part: part["name"].text) if "target" in document.names else None,
-        compiled_from=document["edgetpu"]["source"]["file"].text if "edgetpu" in document.names else None,
+        target=_optional(document.get("target"), lambda part: part["name"].text),
+        compiled_from=_optional(document.get("edgetpu"), lambda part: part["source"]["file"].text),
         versions=tuple(saved_reports.facts(document["versions"], document["versions"].names).items()),
     )
     if not held_out.missing:
@@ -98,8 +98,8 @@ def _layer(part: Part) -> Layer:
 def _evaluation(part: Part) -> Iterator[Value]:
     device, offset = part["device"].text, part["ground_truth"]["offset"].count
     evaluated, reference = saved_reports.evaluated(part), part["reference"]
-    options = saved_reports.facts(part["delegate_options"], part["delegate_options"].names)
-    run = (device, part["delegate"].text, tuple(options.items()))
+    options = _optional(part.get("delegate_options"), lambda part: saved_reports.facts(part, part.names)) or {}
+    run = (device, _optional(part.get("delegate"), _text), tuple(options.items()))
     yield Judged(
         evaluated,
         part["model"]["sha256"].text,

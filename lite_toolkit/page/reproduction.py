@@ -57,7 +57,7 @@ def _evaluate(judged: Judged) -> list[str]:
     line = ["evaluate", _file(judged.evaluated.model), "--data", _file(judged.evaluated.data)]
     if judged.pairing:
         line += ["--reference", _file(judged.pairing.reference)]
-    line += ["--delegate", judged.delegate]
+    line += ["--delegate", judged.delegate] if judged.delegate else []
     for name, value in judged.delegate_options:
         line += ["--delegate-option", f"{name}={value}"]
     return [*line, *_on(judged.device)]

@@ -93,7 +93,7 @@ class Judged:
     """What a model got right on one device.
 
     Attributes:
-        delegate, delegate_options: as `--delegate` and `--delegate-option`.
+        delegate, delegate_options: as `--delegate` and `--delegate-option`; None where the report does not tell.
         offset: what was added to the classes of the ground truth.
         classes: those of the images.
         confusions: true class, the class it was taken for, and of how many images; the most frequent first.
@@ -102,7 +102,7 @@ class Judged:
     evaluated: Evaluated
     sha256: str
     device: str
-    delegate: str
+    delegate: str | None
     delegate_options: tuple[tuple[str, str], ...]
     offset: int = 0
     classes: tuple[Class, ...] = ()
