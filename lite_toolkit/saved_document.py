@@ -99,7 +99,7 @@ class Document:
 def shown(text: str) -> str:
     """A text on one line, cut at `LONGEST_TEXT`, with U+FFFD for what a terminal or a page would obey."""
     start = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-    return start.translate(str.maketrans(dict.fromkeys(odd_characters(start), "\ufffd")))
+    return start.translate(dict.fromkeys(map(ord, odd_characters(start)), "\ufffd"))
 
 
 def read_document(path: Path, kinds: Collection[str]) -> Document:
