@@ -25,7 +25,7 @@ from PIL import Image
 
 from lite_toolkit import cli, pipeline, saved_document, saved_reports
 from lite_toolkit.page import document as pages
-from lite_toolkit.page import reading, reproduction
+from lite_toolkit.page import drawing, reading, reproduction
 from lite_toolkit.report import document
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
@@ -608,6 +608,31 @@ def test_a_files_own_name_is_text_too(tmp_path: Path) -> None:
     found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert found.of("img") == []
     assert "<img src=x>\ufffd'.json" in found.told()
+
+
+@pytest.mark.parametrize(
+    ("models", "inside"),
+    [
+        ([(2.0, 92.0), (4.0, 92.0), (8.0, 92.0), (16.0, 92.0)], True),
+        ([(2.0, 92.0), (2.0, 93.0), (2.0, 94.0), (4.0, 75.0)], True),
+        ([(28.0, 92.0)], True),
+        ([(2.0, 92.0)] * 12, False),
+    ],
+    ids=["side by side", "one above the other", "at the edge", "a heap"],
+)
+def test_names_of_models_touch_nothing(models: list[tuple[float, float]], inside: bool) -> None:
+    rows = [
+        drawing.Points(f"my-model-{number}", top1, (top1 - 1, top1 + 1), ((0, ms), (1, 1.2 * ms)))
+        for number, (ms, top1) in enumerate(models)
+    ]
+    page = drawing.accuracy(rows, 10.0)
+    page.draw_without_rendering()
+    (axes,) = page.axes
+    extent = pytest.importorskip("matplotlib.text").Text.get_window_extent  # an annotation's own has its line in it
+    boxes = {text.get_text(): extent(text) for text in axes.texts}
+    names = {row.name for row in rows}
+    assert all(first.count_overlaps([second]) == 0 for first, second in itertools.combinations(boxes.values(), 2))
+    assert {box.x1 <= axes.bbox.x1 for name, box in boxes.items() if name in names} == {inside}
 
 
 class TestThumbnails:
