@@ -42,7 +42,7 @@ class Part:
     def require(self, condition: object, what: str) -> None:
         """Complain that this part `what`, unless the condition holds."""
         if not condition:
-            raise ReportError(f"{self.file} is damaged: {self.place or 'the document'} {what}")
+            raise ReportError(f"{self.file} is damaged: {shown(self.place) or 'the document'} {what}")
 
     @property
     def text(self) -> str:

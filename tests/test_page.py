@@ -709,6 +709,10 @@ DAMAGED = {
     "no runs": (replaced(BENCHMARK, [], "measurements", 0, "latency", "raw_ms"), "raw_ms must hold a run"),
     "a time of ages": (replaced(BENCHMARK, [1e15], "measurements", 0, "latency", "raw_ms"), "raw_ms must be below"),
     "a range of three": (replaced(check(), [1, 2, 3], "cached_bytes"), "cached_bytes must be two numbers"),
+    "a name that a terminal obeys": (
+        replaced(manifest(), {"\x1b[2J" + "x" * 10_000: 5.5}, "versions"),
+        "versions.\ufffd[2Jxxx",
+    ),
     "not an object": (replaced(BENCHMARK, [], "environment"), "environment must have 'board'"),
 }
 
