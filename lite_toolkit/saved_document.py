@@ -1,7 +1,7 @@
 """A JSON document that the toolkit wrote, read without trust."""
 
+import hashlib
 import json
-import re
 import reprlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit.errors import ReportError
+from lite_toolkit.labels import odd_characters
 from lite_toolkit.report import SCHEMA_VERSION
 
 LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
+MOST_BYTES = 64 * 2**20  # of a file: two million runs
 
 _LARGEST = 2**53  # a float holds every whole number up to here
-# Controls and lone surrogates, which neither a terminal nor a page can show, and marks that turn the direction of text.
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Part:
         self.require(isinstance(self.content, dict) and key in self.content, f"must have {key!r}")
         return Part(self.file, f"{self.place}.{key}".lstrip("."), self.content[key])
 
+    def get(self, key: str) -> "Part":
+        """What stands under a key that not every document has; null where this one has not."""
+        return self[key] if key in self.names else Part(self.file, f"{self.place}.{key}".lstrip("."), None)
+
     def __iter__(self) -> Iterator["Part"]:
         self.require(isinstance(self.content, list), "must be a list")
         for index, value in enumerate(self.content):
@@ -38,14 +42,20 @@ class Part:
     def require(self, condition: object, what: str) -> None:
         """Complain that this part `what`, unless the condition holds."""
         if not condition:
-            raise ReportError(f"{self.file} is damaged: {self.place or 'the document'} {what}")
+            raise ReportError(f"{self.file} is damaged: {shown(self.place) or 'the document'} {what}")
 
     @property
     def text(self) -> str:
-        """A text, made fit to be shown: of one line, cut at `LONGEST_TEXT`, what cannot be shown replaced by U+FFFD."""
+        """A text, made fit to be shown: see `shown`."""
         self.require(isinstance(self.content, str), "must be a text")
-        start = str(self.content)[: LONGEST_TEXT + 1]
-        return _UNSHOWABLE.sub("\ufffd", start if len(start) <= LONGEST_TEXT else f"{start[:LONGEST_TEXT]}…")
+        return shown(self.content)
+
+    @property
+    def fact(self) -> str:
+        """A text, a whole number or a list of texts, made fit to be shown."""
+        if isinstance(self.content, list):
+            return shown(", ".join(one.text for one in self))
+        return str(self.count) if isinstance(self.content, int) else self.text
 
     @property
     def number(self) -> float:
@@ -77,15 +87,34 @@ class Part:
         return self.content is None
 
 
-def read_document(path: Path, kinds: Collection[str]) -> tuple[str, Part]:
-    """The kind of a document, such as "benchmark-devices", and the whole of it.
+@dataclass(frozen=True)
+class Document:
+    """A document: the schema's kind, such as "benchmark-devices", the sha256 of the bytes read, and the whole of it."""
+
+    kind: str
+    sha256: str
+    whole: Part
+
+
+def shown(text: str) -> str:
+    """A text on one line, cut at `LONGEST_TEXT`, with U+FFFD for what a terminal or a page would obey."""
+    start = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+    return start.translate(dict.fromkeys(map(ord, odd_characters(start)), "\ufffd"))
+
+
+def read_document(path: Path, kinds: Collection[str]) -> Document:
+    """Read a document, once: it may be a pipe.
 
     Raises:
-        ReportError: the file is no document of one of `kinds`, of another schema version, or damaged.
+        ReportError: the file is no document of one of `kinds`, of another schema version, too large, or damaged.
         OSError: it cannot be read.
     """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ReportError(f"{path} is too large for a report: at most {MOST_BYTES} bytes are allowed")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is no JSON file: {' '.join(str(error).split())}") from error
     schema = found.get("schema") if isinstance(found, dict) else None
@@ -97,4 +126,4 @@ def read_document(path: Path, kinds: Collection[str]) -> tuple[str, Part]:
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ReportError(f"{path} has schema version {reprlib.repr(version)}: must be {SCHEMA_VERSION}")
-    return kind, Part(str(path), "", found)
+    return Document(kind, hashlib.sha256(content).hexdigest(), Part(str(path), "", found))

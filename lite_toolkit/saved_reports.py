@@ -1,7 +1,6 @@
 """Reports that the toolkit wrote, as values; the files are read without trust."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +8,13 @@ from pathlib import Path
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.distribution import Distribution
 from lite_toolkit.errors import ReportError
-from lite_toolkit.saved_document import Part, read_document
+from lite_toolkit.saved_document import Part, read_document, shown
 
 LONGEST_MS = 1e12  # of a run: 64 bits hold its nanoseconds
+ENVIRONMENT = (
+    *("board", "cpu", "machine", "processors", "governors"),
+    *("system", "kernel", "os", "runtime", "numpy", "python"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Benchmarked:
-    """What `benchmark` measured on one machine; its environment is told by names, such as "cpu"."""
+    """What `benchmark` measured on one machine; its environment by the names of `ENVIRONMENT`, "null" where untold."""
 
     environment: Mapping[str, str]
     measurements: tuple[Measured, ...]
@@ -105,8 +108,8 @@ def read(path: Path) -> Report:
         ReportError: the file is no report of these kinds, of another schema version, or damaged.
         OSError: it cannot be read.
     """
-    kind, document = read_document(path, KINDS)
-    return Report(path, kind, KINDS[kind](document))
+    document = read_document(path, KINDS)
+    return Report(path, document.kind, KINDS[document.kind](document.whole))
 
 
 def _several(read_one: Callable[[Part], Content]) -> Callable[[Part], dict[str, Content]]:
@@ -123,10 +126,13 @@ def _alone(read_one: Callable[[Part], Content]) -> Callable[[Part], dict[str, Co
 
 
 def _benchmarked(part: Part) -> Benchmarked:
-    environment = part["environment"]
-    environment.require(isinstance(environment.content, dict), "must be an object")
-    told = {name: json.dumps(value, ensure_ascii=False).strip('"') for name, value in environment.content.items()}
-    return Benchmarked(told, tuple(measured(measurement) for measurement in part["measurements"]))
+    environment = dict.fromkeys(ENVIRONMENT, "null") | facts(part["environment"], ENVIRONMENT)
+    return Benchmarked(environment, tuple(measured(measurement) for measurement in part["measurements"]))
+
+
+def facts(part: Part, names: Iterable[str]) -> dict[str, str]:
+    """What an object tells under `names`, without what is null there."""
+    return {shown(name): part[name].fact for name in names if not part[name].missing}
 
 
 def measured(part: Part) -> Measured:

@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "os": "Debian GNU/Linux 12 (bookworm)",
     "kernel": "6.6.31",
     "runtime": "ai-edge-litert 2.3.0",
+    "numpy": "2.4.6",
+    "python": "3.11.2",
 }
 
 
@@ -227,8 +229,14 @@ class TestHosts:
         other = benchmark(measurement(SEVEN), governors=["ondemand"], runtime="ai-edge-litert 2.4.0")
         (found,) = side.report(benchmark(measurement(SEVEN)), other)["devices"]
         (note,) = found["notes"]
-        assert 'governors (["performance"] and ["ondemand"])' in note
+        assert "governors (performance and ondemand)" in note
         assert "runtime (ai-edge-litert 2.3.0 and ai-edge-litert 2.4.0)" in note
+
+    def test_what_a_machine_is_called_is_cut_and_cleaned(self, side: Side) -> None:
+        other = benchmark(measurement(SEVEN), cpu="\x1b[2J\u200b" + "x" * 1_000_000, surplus="y" * 1_000_000)
+        result = side.run(benchmark(measurement(SEVEN)), other)
+        assert_refused(result, "cpu (null and \ufffd[2J\ufffdxxx", "x…)")
+        assert len(result.stderr) < 600
 
     def test_doubts_are_passed_on(self, side: Side) -> None:
         doubtful = benchmark(measurement(SEVEN, doubts=["the times drift"]))

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hashlib
 import io
 import itertools
 import json
@@ -22,9 +23,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, pipeline
+from lite_toolkit import cli, pipeline, saved_document, saved_reports
 from lite_toolkit.page import document as pages
-from lite_toolkit.page import reading
+from lite_toolkit.page import drawing, reading, reproduction
 from lite_toolkit.report import document
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
@@ -102,18 +103,25 @@ def top(correct: int, images: int = 272) -> list[Document]:
     return [{"k": k, "correct_images": count, "images": images} for k, count in ((1, correct), (5, images - 4))]
 
 
-def evaluation(model: str = "lite0-int8.tflite", sha256: str = "a" * 64) -> Document:
-    confusion = {"class": 0, "name": "tench", "predicted_class": 1, "predicted_name": "goldfish", "images": 20}
+def evaluation(
+    model: str = "lite0-int8.tflite",
+    sha256: str = "a" * 64,
+    data: str = "validation",
+    names: tuple[str, str] = ("tench", "goldfish"),
+) -> Document:
+    confusion = {"class": 0, "name": names[0], "predicted_class": 1, "predicted_name": names[1], "images": 20}
     pairing = {"agreement_percent": 98.0, "top1_change_points": -0.37, "low_points": -1.97, "high_points": 1.14}
     return document(
         "evaluate",
         {
             "device": "local",
             "model": {"file": model, "sha256": sha256},
-            "data": "validation",
+            "data": data,
+            "delegate": "xnnpack",
+            "delegate_options": {},
             "ground_truth": {"source": "the files' names", "offset": 0},
             "top": top(252),
-            "classes": [{"class": index, "name": name} for index, name in enumerate(("tench", "goldfish"))],
+            "classes": [{"class": index, "name": name} for index, name in enumerate(names)],
             "confusions": [confusion],
             "reference": {"file": "lite0-float32.tflite", "sha256": "c" * 64, "top": top(253)},
             "pairing": pairing | {"mcnemar_p": 1.0},
@@ -263,6 +271,12 @@ def page(folder: Path, *documents: Document, options: tuple[object, ...] = ()) -
     return Page((folder / "page.html").read_text(encoding="utf-8"))
 
 
+def heads(found: Page) -> list[str]:
+    """The headings of columns in the tables of confusions."""
+    pictured = re.findall(r'<table class="pictured">.*?</thead>', found.html, re.S)
+    return re.findall(r"<th [^>]+>([^<]+)</th>", "".join(pictured))
+
+
 def assert_refused(result: Result, *parts: str) -> None:
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (1, "")
@@ -280,9 +294,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 class TestWhatItSays:
     def test_the_summary_has_each_model_once(self, whole: Page) -> None:
-        assert [text for tag, text in whole.texts if tag == "th"].count("lite0-int8") >= 1
-        assert whole.of("th").count({"scope": "rowgroup", "rowspan": "2"}) == 1  # measured twice
-        assert whole.of("th").count({"scope": "rowgroup", "rowspan": "1"}) == 1  # the reference of the evaluation
+        headings = [attributes["rowspan"] for attributes in whole.of("th") if attributes["scope"] == "rowgroup"]
+        assert headings == ["2", "1"]  # measured twice; the reference of the evaluation, not measured
 
     @pytest.mark.parametrize(
         "figure",
@@ -335,6 +348,17 @@ class TestWhatItSays:
         cells = [text for tag, text in page(tmp_path, both).texts if tag == "td"]
         assert {"pi4, 4 threads", "pi5, 4 threads"} <= set(cells)
 
+    def test_confusions_of_other_classes_are_a_table_of_their_own(self, tmp_path: Path) -> None:
+        other = evaluation("flowers.tflite", "d" * 64, names=("rose", "tulip"))
+        found = page(tmp_path, evaluation(), evaluation("b.tflite", "e" * 64), other)
+        titles = [text for tag, text in found.texts if tag == "h3" and text.startswith("Confusions")]
+        assert titles == ["Confusions on validation", "Confusions on validation #2"]
+        assert heads(found)[2:] == ["lite0-int8", "b", "class", "taken for", "flowers"]
+
+    def test_confusions_of_two_devices_are_told_apart(self, tmp_path: Path) -> None:
+        found = page(tmp_path, several(local=evaluation(), pi=evaluation()))
+        assert heads(found) == ["class", "taken for", "lite0-int8", "lite0-int8 on pi"]
+
     def test_the_same_file_twice_counts_once(self, tmp_path: Path, whole: Page) -> None:
         twice = page(tmp_path, *EVERYTHING, benchmark(*EVERYTHING[3]["measurements"]))
         assert len(twice.of("svg")) == len(whole.of("svg"))
@@ -343,19 +367,92 @@ class TestWhatItSays:
     def test_any_single_result_makes_a_page(self, tmp_path: Path, only: Document) -> None:
         assert "lite0-int8" in page(tmp_path, only).told()
 
-    def test_the_commands_parse(self, whole: Page) -> None:
-        listed = "".join(text + "\n" for tag, text in whole.texts if tag == "code").splitlines()
-        assert len(listed) == 5
-        for line in listed:
-            _, name, *arguments = shlex.split(line)
-            found = cli.main.commands[name]
-            if isinstance(found, click.Group):
-                found, arguments = found.commands[arguments[0]], arguments[1:]
-            found.make_context(name, arguments, click.Context(cli.main))  # parses and checks, and does not run
 
-    def test_a_compiled_model_is_compiled_again(self, tmp_path: Path) -> None:
-        compiled = manifest("lite0-int8_edgetpu.tflite") | {"edgetpu": {"source": {"file": "lite0-int8.tflite"}}}
-        assert "lite-toolkit edgetpu compile lite0-int8.tflite" in page(tmp_path, compiled).told()
+CONVERT = "convert --variant lite0 {}--int8 --activation none --io uint8 --calibration-data FOLDER {}--output {}"
+COMMANDS = {
+    "manifest": (EVERYTHING[0], CONVERT.format("", "", "lite0-int8.tflite")),
+    "validate": (EVERYTHING[1], "validate lite0-float32.tflite lite0-int8.tflite --data FOLDER"),
+    "evaluate": (
+        EVERYTHING[2],
+        "evaluate lite0-int8.tflite --data validation --reference lite0-float32.tflite --delegate xnnpack",
+    ),
+    "benchmark": (
+        EVERYTHING[3],
+        "benchmark lite0-int8.tflite --threads 4,1 --delegate xnnpack --runs 3 --sustained 0.1 --preprocess IMAGE "
+        "--profile --device raspberry-pi-4",
+    ),
+    "check": (EVERYTHING[4], "edgetpu check lite0-int8.tflite"),
+    "a checkpoint": (
+        manifest() | {"weights": {"source": "mine.pth", "sha256": "b" * 64}},
+        CONVERT.format("--weights WEIGHTS ", "", "lite0-int8.tflite"),
+    ),
+    "a repository": (
+        manifest() | {"weights": {"source": "hf:timm/tf_efficientnet_lite0@abc", "sha256": "b" * 64}},
+        CONVERT.format("--weights hf:timm/tf_efficientnet_lite0@abc ", "", "lite0-int8.tflite"),
+    ),
+    "ImageNet's repository": (
+        manifest()
+        | {"variant": "lite3", "weights": {"source": "hf:timm/tf_efficientnet_lite3.in1k@abc", "sha256": "b" * 64}},
+        CONVERT.format("", "", "lite0-int8.tflite").replace("lite0 ", "lite3 "),
+    ),
+    "random weights": (
+        manifest() | {"weights": {"source": "none (random)", "sha256": None}},
+        CONVERT.format("--weights none ", "", "lite0-int8.tflite"),
+    ),
+    "synthetic images": (
+        manifest() | {"calibration": {"description": "128 synthetic images"}},
+        CONVERT.format("", "", "lite0-int8.tflite").replace("--calibration-data FOLDER ", ""),
+    ),
+    "a target": (
+        manifest() | {"target": {"name": "edgetpu"}},
+        CONVERT.format("", "--target edgetpu ", "lite0-int8.tflite"),
+    ),
+    "a model of one's own": (
+        manifest() | {"variant": None, "weights": {"source": "-x.keras", "sha256": "b" * 64}},
+        CONVERT.format("", "", "lite0-int8.tflite").replace("--variant lite0", "--model ./-x.keras"),
+    ),
+    "a compiled model": (
+        manifest("lite0-int8_edgetpu.tflite") | {"edgetpu": {"source": {"file": "-lite0-int8.tflite"}}},
+        "edgetpu compile ./-lite0-int8.tflite",
+    ),
+    "a delegate": (
+        evaluation("--help") | {"delegate": "/opt/my npu.so", "delegate_options": {"cores": "2"}},
+        "evaluate ./--help --data validation --reference lite0-float32.tflite --delegate '/opt/my npu.so' "
+        "--delegate-option cores=2",
+    ),
+    "a delegate that is not told": (
+        {key: value for key, value in evaluation().items() if not key.startswith("delegate")},
+        "evaluate lite0-int8.tflite --data validation --reference lite0-float32.tflite",
+    ),
+    "names like options": (
+        benchmark(measurement([1.0], "-x.tflite"), measurement([1.0], "--help")) | {"profiles": []},
+        "benchmark ./-x.tflite ./--help --threads 4 --delegate xnnpack --runs 1 --device raspberry-pi-4",
+    ),
+    "a check of such a name": (check("-x.tflite"), "edgetpu check ./-x.tflite"),
+    "a validation of such a name": (
+        validation("-x.tflite"),
+        "validate lite0-float32.tflite ./-x.tflite --data FOLDER",
+    ),
+}
+
+
+class TestReproduction:
+    @pytest.mark.parametrize(("saved", "expected"), COMMANDS.values(), ids=COMMANDS)
+    def test_a_result_has_its_command(self, tmp_path: Path, saved: Document, expected: str) -> None:
+        (path,) = write(tmp_path, saved)
+        assert reproduction.commands(reading.read(Path(path))) == [f"lite-toolkit {expected}"]
+
+    @pytest.mark.parametrize("line", [line for _, line in COMMANDS.values()], ids=COMMANDS)
+    def test_it_parses(self, line: str) -> None:
+        name, *arguments = shlex.split(line)
+        found = cli.main.commands[name]
+        if isinstance(found, click.Group):
+            found, arguments = found.commands[arguments[0]], arguments[1:]
+        found.make_context(name, arguments, click.Context(cli.main))  # parses and checks, and does not run
+
+    def test_the_page_lists_them_by_file(self, whole: Page) -> None:
+        listed = "".join(text + "\n" for tag, text in whole.texts if tag == "code").splitlines()
+        assert listed == [f"lite-toolkit {line}" for _, line in list(COMMANDS.values())[:5]]
 
 
 class TestSoundness:
@@ -485,10 +582,17 @@ def test_labels_are_text_and_nothing_else(tmp_path: Path, whole: Page, label: st
 
 
 def test_marks_that_cannot_be_shown_are_replaced(tmp_path: Path) -> None:
-    marks = "\0\n\x1b\x85\u061c\u200f\u2028\u202e\u2066\ud800\uffff"
-    found = page(tmp_path, *(with_texts(one, lambda text: marks + text) for one in EVERYTHING))
+    marks = "\0\n\x1b\x85\xad\u061c\u200b\u200f\u2028\u202e\u2066\ud800\ufeff\uffff"
+    changed = [with_texts(one, lambda text: marks + text) for one in EVERYTHING]
+    changed[0]["versions"][f"{marks}numpy"] = "2.4.6"
+    found = page(tmp_path, *changed)
     assert len(marks) * "\ufffd" + "lite0-int8" in [text for tag, text in found.texts if tag == "th"]
     assert set(found.html) & set(marks) == {"\n"}
+    assert len(marks) * "\ufffd" + "numpy 2.4.6" in found.told()
+
+
+def test_what_joins_letters_is_kept(tmp_path: Path) -> None:
+    assert "\u06cc\u200c\u06a9" in page(tmp_path, evaluation("\u06cc\u200c\u06a9")).told()
 
 
 def test_a_label_of_ten_megabytes_is_cut(tmp_path: Path) -> None:
@@ -506,9 +610,34 @@ def test_a_files_own_name_is_text_too(tmp_path: Path) -> None:
     assert "<img src=x>\ufffd'.json" in found.told()
 
 
+@pytest.mark.parametrize(
+    ("models", "inside"),
+    [
+        ([(2.0, 92.0), (4.0, 92.0), (8.0, 92.0), (16.0, 92.0)], True),
+        ([(2.0, 92.0), (2.0, 93.0), (2.0, 94.0), (4.0, 75.0)], True),
+        ([(28.0, 92.0)], True),
+        ([(2.0, 92.0)] * 12, False),
+    ],
+    ids=["side by side", "one above the other", "at the edge", "a heap"],
+)
+def test_names_of_models_touch_nothing(models: list[tuple[float, float]], inside: bool) -> None:
+    rows = [
+        drawing.Points(f"my-model-{number}", top1, (top1 - 1, top1 + 1), ((0, ms), (1, 1.2 * ms)))
+        for number, (ms, top1) in enumerate(models)
+    ]
+    page = drawing.accuracy(rows, 10.0)
+    page.draw_without_rendering()
+    (axes,) = page.axes
+    extent = pytest.importorskip("matplotlib.text").Text.get_window_extent  # an annotation's own has its line in it
+    boxes = {text.get_text(): extent(text) for text in axes.texts}
+    names = {row.name for row in rows}
+    assert all(first.count_overlaps([second]) == 0 for first, second in itertools.combinations(boxes.values(), 2))
+    assert {box.x1 <= axes.bbox.x1 for name, box in boxes.items() if name in names} == {inside}
+
+
 class TestThumbnails:
     def test_confused_classes_are_shown(self, tmp_path: Path, labelled: Path) -> None:
-        found = page(tmp_path, evaluation(), options=("--images", labelled))
+        found = page(tmp_path, evaluation(data=labelled.name), options=("--images", labelled))
         assert [image["alt"] for image in found.of("img")] == ["An image of class 0", "An image of class 1"]
         kind, _, content = str(found.of("img")[0]["src"]).partition(",")
         assert kind == "data:image/jpeg;base64"
@@ -517,9 +646,22 @@ class TestThumbnails:
         assert len(content) < 10_000
 
     def test_images_without_classes_are_refused(self, tmp_path: Path, photographs: Path) -> None:
-        result = run(*write(tmp_path, evaluation()), "-o", tmp_path / "page.html", "--images", photographs)
+        saved = write(tmp_path, evaluation(data=photographs.name))
+        result = run(*saved, "-o", tmp_path / "page.html", "--images", photographs)
         assert_refused(result, "no ground truth")
         assert not (tmp_path / "page.html").exists()
+
+    def test_other_images_of_the_same_indices_have_no_pictures(self, tmp_path: Path, labelled: Path) -> None:
+        flowers = evaluation("flowers.tflite", "d" * 64, labelled.name, ("rose", "tulip"))
+        found = page(tmp_path, evaluation(), flowers, options=("--images", labelled))
+        assert len(found.of("img")) == 2
+        pictured = re.findall(r"<img [^>]+>\s*<span><bdi>(\w+)</bdi>", found.html)
+        assert pictured == ["rose", "tulip"]
+        assert found.told().count("Pictures are examples") == 1
+
+    def test_images_of_another_folder_are_refused(self, tmp_path: Path, labelled: Path) -> None:
+        result = run(*write(tmp_path, evaluation()), "-o", tmp_path / "page.html", "--images", labelled)
+        assert_refused(result, f"are of validation, not of {labelled.name}")
 
     def test_images_need_confusions(self, tmp_path: Path, labelled: Path) -> None:
         assert_refused(
@@ -567,6 +709,10 @@ DAMAGED = {
     "no runs": (replaced(BENCHMARK, [], "measurements", 0, "latency", "raw_ms"), "raw_ms must hold a run"),
     "a time of ages": (replaced(BENCHMARK, [1e15], "measurements", 0, "latency", "raw_ms"), "raw_ms must be below"),
     "a range of three": (replaced(check(), [1, 2, 3], "cached_bytes"), "cached_bytes must be two numbers"),
+    "a name that a terminal obeys": (
+        replaced(manifest(), {"\x1b[2J" + "x" * 10_000: 5.5}, "versions"),
+        "versions.\ufffd[2Jxxx",
+    ),
     "not an object": (replaced(BENCHMARK, [], "environment"), "environment must have 'board'"),
 }
 
@@ -582,6 +728,26 @@ class TestCommand:
     def test_what_is_no_json_is_one_line(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.json").write_bytes(content)
         assert_refused(run(tmp_path / "a.json", "-o", tmp_path / "page.html"), "is no JSON file")
+
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="needs /dev/fd")
+    def test_a_pipe_is_read_once_and_its_hash_is_that_of_what_was_read(self, tmp_path: Path) -> None:
+        content = json.dumps(benchmark(measurement([1.0]))).encode()
+        reading_end, writing_end = os.pipe()
+        assert os.write(writing_end, content) == len(content)
+        os.close(writing_end)
+        result = run(f"/dev/fd/{reading_end}", "-o", tmp_path / "page.html")
+        os.close(reading_end)
+        assert result.exit_code == 0, result.output
+        found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+        assert ("td", hashlib.sha256(content).hexdigest()) in found.texts
+
+    @pytest.mark.parametrize("command", ["report", "compare"])
+    def test_a_file_without_end_is_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        paths = write(tmp_path, check(), check())
+        monkeypatch.setattr(saved_document, "MOST_BYTES", Path(paths[0]).stat().st_size - 1)
+        assert_refused(CliRunner().invoke(cli.main, [command, *paths]), paths[0], "is too large for a report: at most")
 
     def test_a_page_that_exists_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text("mine", encoding="utf-8")
@@ -628,6 +794,8 @@ def test_what_the_commands_save_can_be_read(
         assert result.exit_code == 0, result.output
     kinds = [reading.read(path).kind for path in saved]
     assert kinds == ["manifest", "manifest", "validate", "evaluate", "benchmark", "edgetpu-check"]
+    told = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["environment"]
+    assert set(told) == set(saved_reports.ENVIRONMENT)
     assert run(*saved, "-o", tmp_path / "page.html", "--images", labelled).exit_code == 0
     found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not [text for tag, text in found.texts if tag == "li" and "different files" in text]
@@ -652,7 +820,8 @@ def browser() -> Iterator[Any]:
 def shown(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> str:
     """The address of a page with every section and with pictures."""
     folder = tmp_path_factory.mktemp("shown")
-    page(folder, *EVERYTHING, options=("--images", labelled))
+    pictured = evaluation("other.tflite", "d" * 64, labelled.name)
+    page(folder, *EVERYTHING, pictured, options=("--images", labelled))
     return (folder / "page.html").as_uri()
 
 

@@ -1,6 +1,6 @@
 """Results -> one page of HTML, which needs no other file, no network and no script."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from lite_toolkit.page import plots, reproduction, tables, thumbnails
 from lite_toolkit.page.overview import Overview, overview, title
 from lite_toolkit.page.reading import KINDS
 from lite_toolkit.page.results import Source, Timing
+from lite_toolkit.saved_document import shown
 from lite_toolkit.steps import Steps
 
 _TEMPLATE = "page.html"
@@ -41,12 +42,12 @@ def compose(
     Args:
         sources: what was read.
         heading: what it is called.
-        images: folder of images with classes, to show of those that are confused.
+        images: folder of images with classes, which a model was evaluated on, to show of those that are confused.
         class_index: a file of the data set's classes, as for `evaluate`.
         steps: shows how far it is.
 
     Raises:
-        ReportError: `images` is given, and no evaluation with confusions.
+        ReportError: `images` is given, and no evaluation with confusions is of a folder of that name.
         ImageError: there are no images, or their classes are not told.
     """
     steps = steps or Steps()
@@ -70,13 +71,16 @@ def _environment() -> Any:
     )
 
 
-def _examples(found: Overview, images: Path, class_index: Path | None) -> Mapping[int, str]:
-    judged = [one for model in found.models for one in model.judged if one.confusions]
-    if not judged:
+def _examples(found: Overview, images: Path, class_index: Path | None) -> dict[str, dict[int, str]]:
+    """Pictures by the titles of those confusions that are of these images, and by class."""
+    if not found.confusions:
         raise ReportError(f"--images {images}: there is no evaluation with confusions to show images of")
-    pairs = [pair for group in found.confusions for pair in group.pairs]
-    wanted = {one.index for pair in pairs for one in (pair.truth, pair.predicted)}
-    return thumbnails.examples(images, class_index, judged[0], wanted)
+    name = shown(images.resolve().name)
+    groups = [group for group in found.confusions if group.data == name]
+    if not groups:
+        others = ", ".join(dict.fromkeys(group.data for group in found.confusions))
+        raise ReportError(f"--images {images}: the evaluations with confusions are of {others}, not of {name}")
+    return {group.title: thumbnails.examples(images, class_index, group) for group in groups}
 
 
 def _content(found: Overview) -> dict[str, Any]:

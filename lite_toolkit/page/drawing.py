@@ -1,6 +1,6 @@
 """Figures of matplotlib for a page: what they show comes ready, and their colours stand for the page's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,13 @@ _HALF = 4.6  # inches, of 96 CSS pixels: half a desk
 _SECONDS = 400
 _SMALL = 8.5  # points
 _GAP = 0.055  # of the height, between two labels
+_MARK = 4.0  # points: half of a marker
+_SIDES: tuple[dict[str, Any], ...] = (
+    {"xytext": (8, 0), "ha": "left", "va": "center"},
+    {"xytext": (0, 6), "ha": "left", "va": "bottom"},
+    {"xytext": (0, -6), "ha": "left", "va": "top"},
+    {"xytext": (-8, 0), "ha": "right", "va": "center"},
+)
 _MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚"}  # matplotlib's, and as characters
 
 
@@ -86,13 +93,56 @@ def accuracy(rows: Sequence[Points], width: float) -> Any:
             axes.plot([ms], [row.top1], list(_MARKERS)[place % 6], **style)
     published = [ms for trail in TRAILS for ms, _, _ in trail.points]
     _scale(axes, published + [ms for row in rows for _, ms in row.latencies])
-    _label(axes, rows)
     axes.set_xlabel("median latency, ms")
     axes.set_ylabel("top-1, %")
+    page.draw_without_rendering()  # places what names must not touch
+    if not _name_beside(axes, rows):
+        _name_at_the_right(axes, rows)
     return page
 
 
-def _label(axes: Any, rows: Sequence[Points]) -> None:
+def _name_beside(axes: Any, rows: Sequence[Points]) -> bool:
+    """Names beside their models; none of them where one would touch something."""
+    taken = list(_occupied(axes, rows))
+    names: list[Any] = []
+    for row in rows:
+        name = _name_free(axes, row, taken)
+        if name is None:
+            for other in names:
+                other.remove()
+            return False
+        names.append(name)
+        taken.append(name.get_window_extent())
+    return True
+
+
+def _name_free(axes: Any, row: Points, taken: Sequence[Any]) -> Any:
+    """The name of a model at the first of `_SIDES` that has room; None where none has."""
+    latencies = [ms for _, ms in row.latencies]
+    for side in _SIDES:
+        end = min(latencies) if side["ha"] == "right" else max(latencies)
+        name = axes.annotate(row.name, (end, row.top1), textcoords="offset points", size=_SMALL, **side)
+        box = name.get_window_extent()
+        if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and not box.count_overlaps(taken):
+            return name
+        name.remove()
+    return None
+
+
+def _occupied(axes: Any, rows: Sequence[Points]) -> Iterator[Any]:
+    """Boxes around the names, marks and lines in a drawing, in pixels."""
+    from matplotlib.transforms import Bbox
+
+    yield from (text.get_window_extent() for text in axes.texts)
+    lines = [((ms, share), (ms, share)) for trail in TRAILS for ms, share, _ in trail.points]
+    for row in rows:
+        least, most = min(ms for _, ms in row.latencies), max(ms for _, ms in row.latencies)
+        lines += [((least, row.top1), (most, row.top1)), ((least, row.interval[0]), (least, row.interval[1]))]
+    for line in lines:
+        yield Bbox(axes.transData.transform(line)).padded(_MARK * axes.figure.dpi / 72)
+
+
+def _name_at_the_right(axes: Any, rows: Sequence[Points]) -> None:
     """Names at the right, from low to high, each with a line to its model, and moved apart where they would touch."""
     low, high = axes.get_ylim()
     ordered = sorted(rows, key=lambda one: one.top1)

@@ -1,5 +1,6 @@
 """Results of many files, brought together by model and by machine."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -7,6 +8,7 @@ from typing import TypeVar
 
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.comparison import HOST
+from lite_toolkit.devices import HERE
 from lite_toolkit.page.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A class that is taken for another: of how many images of each model, in the order of `Confusions.models`."""
+    """A class that is taken for another: of how many images of each model, in the order of `Confusions.judged`."""
 
     truth: Class
     predicted: Class
@@ -64,12 +66,29 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Confusions:
-    """The most frequent confusions of all models that were evaluated on the same folder of images."""
+    """The most frequent confusions of all models that were evaluated on the same classes of images.
 
-    data: str
-    models: tuple[str, ...]
+    Attributes:
+        title: of the images: their folder's name, numbered where images of other classes have it too.
+        judged: one column each.
+        pairs: one row each.
+        count: how many pairs there are in all.
+    """
+
+    title: str
+    judged: tuple[Judged, ...]
     pairs: tuple[Confusion, ...]
     count: int
+
+    @property
+    def data(self) -> str:
+        """The name of the images' folder."""
+        return self.judged[0].evaluated.data
+
+    @property
+    def columns(self) -> list[str]:
+        """What was judged."""
+        return [title(one.evaluated.model) + on(one.device) for one in self.judged]
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,11 @@ class Overview:
 def title(file: str) -> str:
     """A model's name: its file's without the suffix."""
     return file.removesuffix(".tflite") or file
+
+
+def on(device: str) -> str:
+    """Where something happened, to be added to it; nothing where that is here."""
+    return "" if device == HERE else f" on {device}"
 
 
 def overview(sources: Sequence[Source]) -> Overview:
@@ -156,7 +180,7 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
     for machine in machines:
         known = dict(machine.environment)
         told = known.get("board") or known.get("cpu") or known.get("machine", machine.device)
-        name = told if machine.device == "local" else machine.device
+        name = told if machine.device == HERE else machine.device
         host = tuple(known.get(fact, "") for fact in HOST)
         alike = hosts.setdefault(name, [])
         if host not in alike:
@@ -167,14 +191,16 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
 
 
 def _confusions(judged: Sequence[Judged]) -> Iterator[Confusions]:
-    for data in dict.fromkeys(one.evaluated.data for one in judged if one.confusions):
-        group = [one for one in judged if one.evaluated.data == data and one.confusions]
+    numbers: Counter[str] = Counter()
+    for data, classes in dict.fromkeys((one.evaluated.data, one.classes) for one in judged if one.confusions):
+        group = [one for one in judged if (one.evaluated.data, one.classes) == (data, classes) and one.confusions]
         counts = [{(truth, predicted): images for truth, predicted, images in one.confusions} for one in group]
         pairs = dict.fromkeys(pair for found in counts for pair in found)
         rows = [Confusion(*pair, tuple(found.get(pair, 0) for found in counts)) for pair in pairs]
         rows.sort(key=lambda row: (-sum(row.images), row.truth.index, row.predicted.index))
-        models = tuple(title(one.evaluated.model) for one in group)
-        yield Confusions(data, models, tuple(rows[:CONFUSIONS_SHOWN]), len(rows))
+        numbers[data] += 1
+        name = f"{data} #{numbers[data]}" if numbers[data] > 1 else data
+        yield Confusions(name, tuple(group), tuple(rows[:CONFUSIONS_SHOWN]), len(rows))
 
 
 def _notes(models: Sequence[Model]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Saved results of any kind -> what a page shows of them; the files are read without trust."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
@@ -28,15 +27,10 @@ from lite_toolkit.page.results import (
     Timing,
     Value,
 )
-from lite_toolkit.saved_document import Part, read_document
+from lite_toolkit.saved_document import Part, read_document, shown
 from lite_toolkit.saved_reports import Evaluated, Quantized
 
 T = TypeVar("T")
-
-_ENVIRONMENT = (
-    *("board", "cpu", "machine", "processors", "governors"),
-    *("system", "kernel", "os", "runtime", "numpy", "python"),
-)
 
 
 def read(path: Path) -> Source:
@@ -46,10 +40,10 @@ def read(path: Path) -> Source:
         ReportError: the file is no document of `KINDS`, of another schema version, or damaged.
         OSError: it cannot be read.
     """
-    kind, document = read_document(path, KINDS)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = Part("", "", path.name).text
-    return Source(file, kind, document["toolkit_version"].text, digest, tuple(KINDS[kind](document)))
+    document = read_document(path, KINDS)
+    values = tuple(KINDS[document.kind](document.whole))
+    file, version = shown(path.name), document.whole["toolkit_version"].text
+    return Source(file, document.kind, version, document.sha256, values)
 
 
 def _conversion(document: Part) -> Iterator[Value]:
@@ -73,8 +67,9 @@ def _manifest(document: Part) -> Iterator[Value]:
         weights_sha256=_optional(weights["sha256"], _text),
         recipe=document["recipe"]["name"].text,
         calibration=images,
-        compiled_from=document["edgetpu"]["source"]["file"].text if "edgetpu" in document.names else None,
-        versions=tuple(_facts(document["versions"], document["versions"].names)),
+        target=_optional(document.get("target"), lambda part: part["name"].text),
+        compiled_from=_optional(document.get("edgetpu"), lambda part: part["source"]["file"].text),
+        versions=tuple(saved_reports.facts(document["versions"], document["versions"].names).items()),
     )
     if not held_out.missing:
         yield _loss(held_out, saved_reports.quantized(held_out["comparison"], name, images, size), None)
@@ -103,10 +98,12 @@ def _layer(part: Part) -> Layer:
 def _evaluation(part: Part) -> Iterator[Value]:
     device, offset = part["device"].text, part["ground_truth"]["offset"].count
     evaluated, reference = saved_reports.evaluated(part), part["reference"]
+    options = _optional(part.get("delegate_options"), lambda part: saved_reports.facts(part, part.names)) or {}
+    run = (device, _optional(part.get("delegate"), _text), tuple(options.items()))
     yield Judged(
-        evaluated=evaluated,
-        sha256=part["model"]["sha256"].text,
-        device=device,
+        evaluated,
+        part["model"]["sha256"].text,
+        *run,
         offset=offset,
         classes=tuple(_class(row, "") for row in part["classes"]),
         confusions=tuple(
@@ -117,7 +114,7 @@ def _evaluation(part: Part) -> Iterator[Value]:
     )
     if not reference.missing:
         judged = Evaluated(reference["file"].text, evaluated.data, saved_reports.top(reference["top"]))
-        yield Judged(judged, reference["sha256"].text, device)
+        yield Judged(judged, reference["sha256"].text, *run)
 
 
 def _pairing(part: Part, reference: str) -> Paired:
@@ -137,7 +134,8 @@ def _class(row: Part, prefix: str) -> Class:
 
 
 def _benchmark(part: Part) -> Iterator[Value]:
-    machine = Machine(part["device"].text, tuple(_facts(part["environment"], _ENVIRONMENT)))
+    environment = saved_reports.facts(part["environment"], saved_reports.ENVIRONMENT)
+    machine = Machine(part["device"].text, tuple(environment.items()))
     yield machine
     for measurement in part["measurements"]:
         yield Timing(
@@ -230,16 +228,6 @@ def _range(part: Part) -> Range:
     values = [value.number for value in part]
     part.require(len(values) == 2, "must be two numbers")
     return values[0], values[1]
-
-
-def _facts(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What an object tells under `names`: texts, whole numbers and lists of texts."""
-    for name in names:
-        fact = part[name]
-        if isinstance(fact.content, list):
-            yield name, ", ".join(one.text for one in fact)
-        elif not fact.missing:
-            yield name, str(fact.count) if isinstance(fact.content, int) else fact.text
 
 
 def _optional(part: Part, tell: Callable[[Part], T]) -> T | None:

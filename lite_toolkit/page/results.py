@@ -18,6 +18,7 @@ class Origin:
         scores: "logits", "probabilities" or "scores".
         input_type: such as "uint8".
         calibration: description of the images; None where there were none.
+        target: the accelerator that it was converted for; None where there was none.
         compiled_from: the file that the Edge TPU compiler compiled; None where it did not.
         versions: packages and Python, by name.
     """
@@ -33,6 +34,7 @@ class Origin:
     weights_sha256: str | None
     recipe: str
     calibration: str | None
+    target: str | None
     compiled_from: str | None
     versions: tuple[tuple[str, str], ...]
 
@@ -91,6 +93,7 @@ class Judged:
     """What a model got right on one device.
 
     Attributes:
+        delegate, delegate_options: as `--delegate` and `--delegate-option`; None where the report does not tell.
         offset: what was added to the classes of the ground truth.
         classes: those of the images.
         confusions: true class, the class it was taken for, and of how many images; the most frequent first.
@@ -99,6 +102,8 @@ class Judged:
     evaluated: Evaluated
     sha256: str
     device: str
+    delegate: str | None
+    delegate_options: tuple[tuple[str, str], ...]
     offset: int = 0
     classes: tuple[Class, ...] = ()
     confusions: tuple[tuple[Class, Class, int], ...] = ()

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -11,24 +11,26 @@ from lite_toolkit import ground_truth
 from lite_toolkit.errors import ImageError
 from lite_toolkit.ground_truth import MAXIMUM_INDEX, Numbering
 from lite_toolkit.images import find_images, read_image
+from lite_toolkit.page.overview import Confusions
 from lite_toolkit.page.results import Judged
 
 SIDE = 96  # pixels; shown at half the side, for dense screens
 _QUALITY = 80
 
 
-def examples(folder: Path, class_index: Path | None, judged: Judged, wanted: Collection[int]) -> dict[int, str]:
-    """A picture of each wanted class that the folder has, as a data URI by class.
+def examples(folder: Path, class_index: Path | None, confusions: Confusions) -> dict[int, str]:
+    """A picture of each confused class that the folder has, as a data URI by class.
 
     Args:
         folder: of images; their classes are told as for `evaluate`.
         class_index: a file of the data set's classes, as for `evaluate`.
-        judged: an evaluation on such images; its names of classes may be folders' names.
-        wanted: indices of the model's classes.
+        confusions: on such images; their names of classes may be folders' names.
 
     Raises:
         ImageError: there are no images, or their classes are not told.
     """
+    judged = confusions.judged[0]
+    wanted = {one.index for pair in confusions.pairs for one in (pair.truth, pair.predicted)}
     names = [path.relative_to(folder).as_posix() for path in find_images(folder)]
     index = ground_truth.read_class_index(class_index) if class_index else None
     numbering = Numbering(1001 if judged.offset else MAXIMUM_INDEX, index, _labels(judged))
