@@ -88,7 +88,7 @@ class Confusions:
     @property
     def columns(self) -> list[str]:
         """What was judged."""
-        return [title(one.evaluated.model) + on(one.device) for one in self.judged]
+        return [title(one.evaluated.model) + ran(one) for one in self.judged]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,12 @@ def title(file: str) -> str:
 def on(device: str) -> str:
     """Where something happened, to be added to it; nothing where that is here."""
     return "" if device == HERE else f" on {device}"
+
+
+def ran(judged: Judged) -> str:
+    """Where an evaluation ran, and by which delegate, to be added to a name; nothing where that is the usual."""
+    by = f", {PurePosixPath(judged.delegate).name}" if judged.delegate not in (None, "xnnpack") else ""
+    return on(judged.device) + by
 
 
 def overview(sources: Sequence[Source]) -> Overview:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lite_toolkit.accuracy import Rate
-from lite_toolkit.page.overview import Model, Overview, on, title
+from lite_toolkit.page.overview import Model, Overview, ran, title
 from lite_toolkit.page.results import Judged, Loss, Profile, Range, Timing
 from lite_toolkit.tables import figures
 
@@ -234,7 +234,7 @@ def _table(caption: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...
 
 def _judged(model: Model, one: Judged) -> tuple[str, ...]:
     others = ", ".join(f"top-{k} {rate.percent:.1f}%" for k, rate in sorted(one.evaluated.top.items()) if k > 1)
-    images = f"{one.evaluated.top[1].images:,} of {one.evaluated.data}" + on(one.device)
+    images = f"{one.evaluated.top[1].images:,} of {one.evaluated.data}" + ran(one)
     row = (model.title, images, _rate(one.evaluated.top[1]), others or "–")
     if one.pairing is None:
         return (*row, "–", "–", "–", "–")
