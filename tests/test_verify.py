@@ -125,6 +125,22 @@ def test_a_folder_that_is_a_link_is_damage(bundle: Path, tmp_path: Path) -> None
     assert set(contents.damaged(contents.read(bundle)).values()) == {"is a link"}
 
 
+def test_a_bundle_is_found_through_a_link(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("bundle")
+    assert contents.damaged(contents.read(tmp_path / "current")) == {}
+
+
+def test_what_the_bundle_does_not_list_is_damage(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "classifier.py").write_text("import os")
+    (bundle / "golden/.hidden").symlink_to(tmp_path)
+    (bundle / "more/deep").mkdir(parents=True)
+    (bundle / "\x1b[2J").write_text("")
+    done = verify(bundle, "--json")
+    problems = {one["path"]: one["problem"] for one in json.loads(done.stdout)["damaged"]}
+    assert done.exit_code == 3
+    assert problems == dict.fromkeys(("classifier.py", "golden/.hidden", "more", "\ufffd[2J"), "is not listed")
+
+
 def other_pixels(bundle: Path) -> None:
     path = bundle / "golden/1.png"
     Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
