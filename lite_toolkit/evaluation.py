@@ -6,16 +6,17 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import accuracy, ground_truth, jobs, manifest
+from lite_toolkit import accuracy, ground_truth, jobs
 from lite_toolkit.accuracy import Accuracy, Pairing
-from lite_toolkit.classification import Description, describe
+from lite_toolkit.classification import describe
+from lite_toolkit.companions import together
 from lite_toolkit.delegates import XNNPACK, has_library
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.ground_truth import GroundTruth, Numbering
@@ -199,40 +200,13 @@ def _load(request: Request) -> _Models:
         describe(path, labels=request.labels, delegate=delegate)
         for path, delegate in zip(request.models, delegates, strict=False)
     ]
-    for what, values in (
-        ("input size", [side.image.size for side in sides]),
-        ("number of classes", [side.classes for side in sides]),
-    ):
-        if values[0] != values[-1]:
-            raise ModelError(
-                f"{request.model} has {what} {values[0]}, but {request.reference} {values[-1]}: they must be the same"
-            )
-    spec, note = _preprocessing(request, sides)
+    about = together(request.models, sides, request.preprocessing)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
-    numbering = Numbering(sides[0].classes, index, sides[0].labels)
-    compiled = sides[0].compiled
-    notes = tuple(filter(None, (note, compiled.note if compiled else None)))
+    numbering = Numbering(about.classes, index, about.labels)
     sha256 = tuple(_sha256(path) for path in request.models)
     # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
     runtime = None if request.device else runtime_version()
-    return _Models(spec, notes, sides[0].minimum_runtime, sha256, numbering, runtime)
-
-
-def _preprocessing(request: Request, sides: Sequence[Description]) -> tuple[PreprocessingSpec, str | None]:
-    """What the manifests tell, or what is given for models without, and a note where both are missing."""
-    told = [
-        (str(manifest.path_of(p)), s.preprocessing) for p, s in zip(request.models, sides, strict=True) if not s.note
-    ]
-    if request.preprocessing:
-        told.insert(0, ("--preprocessing", request.preprocessing(sides[0].image.size)))
-    for name, spec in told[1:]:
-        differing = [
-            field.name for field in fields(spec) if getattr(spec, field.name) != getattr(told[0][1], field.name)
-        ]
-        for key in differing:
-            values = f"{getattr(told[0][1], key)!r} by {told[0][0]}, {getattr(spec, key)!r} by {name}"
-            raise ModelError(f"the preprocessing must be one, but {key} is {values}")
-    return (told[0][1], None) if told else (sides[0].preprocessing, sides[0].note)
+    return _Models(about.preprocessing, about.notes, about.minimum_runtime, sha256, numbering, runtime)
 
 
 def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:

@@ -17,11 +17,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, evaluation, pipeline, runtime
+from lite_toolkit import cli, evaluation, metadata, pipeline, runtime
 from lite_toolkit.errors import ModelError
 from lite_toolkit.evaluation import Request, evaluate
 from lite_toolkit.images import find_images, read_image
+from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.preprocessing import google_lite
+from lite_toolkit.validation import validate
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
 Convert = Callable[..., pipeline.Conversion]
@@ -303,6 +305,18 @@ def test_models_that_do_not_belong_together(pair: tuple[Path, Path], convert: Co
     other = convert("lite0", "float32", classes=1001).files[0].path
     with pytest.raises(ModelError, match=r"number of classes 1000, but .* 1001: they must be the same"):
         evaluate(Request(pair[1], labelled, reference=other))
+
+
+def test_a_reference_whose_metadata_says_something_else(
+    pair: tuple[Path, Path], labelled: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.tflite"
+    other.write_bytes(metadata.write(pair[0], Metadata(normalization=Normalization((0.0,), (1.0,)))))
+    message = r"mean is \(127.0, 127.0, 127.0\) by .*, \(0.0, 0.0, 0.0\) by .*other.tflite"
+    with pytest.raises(ModelError, match=message):
+        evaluate(Request(pair[1], labelled, reference=other))
+    with pytest.raises(ModelError, match=message):
+        validate(other, pair[1], labelled)
 
 
 def test_what_is_kept_of_an_image_does_not_depend_on_the_number_of_classes() -> None:

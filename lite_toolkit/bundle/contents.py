@@ -145,7 +145,7 @@ def _own_hash(described: Mapping[str, Any]) -> str:
 
 def _wrong(folder: Path, file: File) -> str | None:
     path = folder / file.path
-    if any((folder / part).is_symlink() for part in (file.path, *Path(file.path).parents[:-1])):
+    if any(part.is_symlink() for part in (path, *(folder / above for above in Path(file.path).parents[:-1]))):
         return "is a link"
     if not path.is_file():
         return "is missing"

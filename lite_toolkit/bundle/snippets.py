@@ -94,7 +94,7 @@ def _normalization_refusal(told: Normalization | None, spec: PreprocessingSpec) 
     """Why MediaPipe does not normalize float32 input as the preprocessing says; None where it does."""
     if told is None:
         return "MediaPipe normalizes float32 input as the model's metadata says, and it does not tell mean and std"
-    if not np.array_equal(np.float32(told.channels), np.float32((spec.mean, spec.std))):
+    if not np.array_equal(*np.array([told.channels, (spec.mean, spec.std)], np.float32)):
         mean, std = told.channels
         return (
             f"MediaPipe normalizes float32 input as the model's metadata says, with mean {mean} and std {std}: must be "
