@@ -18,10 +18,10 @@ from lite_toolkit.accuracy import Accuracy, Pairing
 from lite_toolkit.classification import describe
 from lite_toolkit.companions import together
 from lite_toolkit.delegates import XNNPACK, has_library
-from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.errors import ImageError, JobError, ModelError
 from lite_toolkit.ground_truth import GroundTruth, Numbering
 from lite_toolkit.images import find_images
-from lite_toolkit.inference import Answer, Job, Record, infer
+from lite_toolkit.inference import Answer, Job, Record, fits, infer
 from lite_toolkit.journal import Journal
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.runtime import runtime_version
@@ -169,8 +169,10 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
     with steps.step("images"):
         job = _job(request, models, names, max(top))
         identity = _identity(job, names, models, request.device)
-        infer_there = functools.partial(_infer_elsewhere, request, elsewhere) if elsewhere else infer
-        records = _run(job, identity, request.resume, steps, infer_there)
+        there = (
+            functools.partial(_infer_elsewhere, request, elsewhere, models.numbering.classes) if elsewhere else infer
+        )
+        records = _run(job, identity, request.resume, steps, there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
@@ -246,8 +248,13 @@ def _run(job: Job, identity: Mapping[str, Any], resume: Path | None, steps: Step
     return replace(records, resumed=len(job.images) - len(todo))
 
 
-def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Record, None, None]:
-    """The records of a job that runs on a board."""
+def _infer_elsewhere(request: Request, run: jobs.Run, classes: int, job: Job) -> Generator[Record, None, None]:
+    """The records of a job that runs on a board, which are not trusted.
+
+    Raises:
+        JobError: one is not of this job, or there is not one of each image.
+    """
+    awaited, shape = set(range(len(job.images))), (len(job.images), len(job.models), job.top)
     models = {f"model{number}": path for number, path in enumerate(request.models)}
     described = {
         "job": "inference",
@@ -264,7 +271,14 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
         for event in events:
             if event["event"] == "record":
                 answers = (Answer(tuple(answer["best"]), tuple(answer["tied"])) for answer in event["answers"])
-                yield Record(event["image"], tuple(answers), event["error"])
+                record = Record(event["image"], tuple(answers), event["error"])
+                if not fits(record, shape, classes) or record.image not in awaited:
+                    must = f"one of each of {shape[0]} images, with {job.top} of {classes} classes by each model"
+                    raise JobError(f"{request.device} answered {str(record)[:100]}: must be {must}")
+                awaited.remove(record.image)
+                yield record
+    if awaited:
+        raise JobError(f"{request.device} did not answer for {len(awaited)} of {shape[0]} images")
 
 
 def _identity(job: Job, names: Sequence[str], models: _Models, device: str | None) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, outputs, pipeline
-from lite_toolkit.bundle import contents, packing
-from lite_toolkit.errors import ReportError, TamperedError
+from lite_toolkit import cli, golden, outputs, pipeline
+from lite_toolkit.bundle import contents, packing, parity
+from lite_toolkit.errors import JobError, ReportError, TamperedError
+from lite_toolkit.steps import Steps
 
 
 def verify(bundle: Path, *options: str | Path) -> Result:
@@ -80,6 +81,18 @@ def test_a_board_verifies_the_same(original: Path, board: Path) -> None:
     report = json.loads(done.stdout)
     assert (done.exit_code, report["device"], report["good"]) == (0, "board", True)
     assert list((board / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"values": -1}, {"differing": 2}, {"differing": -1}, {"largest": -1}, {"largest": "nan"}, {"largest": "inf"}],
+)
+def test_a_board_that_answers_nonsense_is_one_line(original: Path, wrong: dict[str, Any]) -> None:
+    good = {name: {"values": 1, "differing": 0, "largest": 0.0} for name in golden.STAGES}
+    stages = [good, good, good | {"resize": good["resize"] | wrong}]
+    answers = ({"event": "result", "runtime": "x", "stages": stages} for _ in range(1))
+    with pytest.raises(JobError, match=r"was answered for stage resize: no difference can be so$"):
+        parity.compare(contents.read(original), Steps(), lambda *_: answers)
 
 
 def test_a_tampered_byte_is_told_by_its_file(bundle: Path) -> None:
