@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
-from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
@@ -136,7 +135,8 @@ def check(path: Path) -> Forecast | Compiled:
         ModelError: the file cannot be read, is not a `.tflite` file, or is malformed.
     """
     graph = read_graph(path)
-    return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
+    compiled = open_compiled(path.name, graph)
+    return compiled if compiled.packages else forecast(path.name, graph)
 
 
 def forecast(file: str, graph: Graph) -> Forecast:
