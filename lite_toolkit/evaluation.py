@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lite_toolkit import accuracy, ground_truth, jobs
 from lite_toolkit.accuracy import Accuracy, Pairing
-from lite_toolkit.classification import describe
+from lite_toolkit.classification import Description, describe
 from lite_toolkit.companions import together
 from lite_toolkit.delegates import XNNPACK, has_library
 from lite_toolkit.errors import ImageError, JobError, ModelError
@@ -135,11 +135,9 @@ class _Records:
 
 @dataclass(frozen=True)
 class _Models:
-    """What there is to know of the models before they run: how images are preprocessed, and what classes are."""
+    """What there is to know of the models before they run; `about` is the first with what is right for both."""
 
-    spec: PreprocessingSpec
-    notes: tuple[str, ...]
-    minimum_runtime: int | None
+    about: Description
     sha256: tuple[str, ...]
     numbering: Numbering
     runtime: str | None  # here; None on a board
@@ -154,7 +152,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         elsewhere: runs the job "inference" on a board; None is here.
 
     Raises:
-        DelegateError: the delegate cannot be loaded, or does not run the model.
+        DelegateError, JobError: the delegate cannot be loaded, or does not run the model; a board fails.
         ModelError: a model cannot be run, the two do not belong together, or the preprocessing contradicts a manifest.
         ImageError: there are no images, no ground truth, or no image that can be read.
         OutputError: the file to resume is another evaluation's, or cannot be written.
@@ -162,17 +160,14 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
     steps = steps or Steps()
     with steps.step("models"):
         models = _load(request)
-        top = _top(request.top, models.numbering.classes)
+        top = _top(request.top, models.about.classes)
     with steps.step("ground truth"):
         names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
         truth = ground_truth.read(request.data, names, models.numbering, request.table)
     with steps.step("images"):
         job = _job(request, models, names, max(top))
-        identity = _identity(job, names, models, request.device)
-        there = (
-            functools.partial(_infer_elsewhere, request, elsewhere, models.numbering.classes) if elsewhere else infer
-        )
-        records = _run(job, identity, request.resume, steps, there)
+        there = functools.partial(_infer_elsewhere, request, elsewhere, models.about.classes) if elsewhere else infer
+        records = _run(job, _identity(job, names, models, request.device), request.resume, steps, there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
@@ -181,14 +176,14 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
     return Evaluation(
         request=request,
         sha256=models.sha256,
-        preprocessing=models.spec,
+        preprocessing=models.about.preprocessing,
         truth=truth,
         images=len(read),
         unreadable=unreadable,
         results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.models))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
-        notes=(*models.notes, *_doubts(best[:, 0], classes, truth)),
+        notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth)),
         workers=job.workers,
         seconds=steps.seconds,
         resumed=records.resumed,
@@ -208,7 +203,7 @@ def _load(request: Request) -> _Models:
     sha256 = tuple(_sha256(path) for path in request.models)
     # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
     runtime = None if request.device else runtime_version()
-    return _Models(about.preprocessing, about.notes, about.minimum_runtime, sha256, numbering, runtime)
+    return _Models(about, sha256, numbering, runtime)
 
 
 def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
@@ -222,13 +217,13 @@ def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> J
     workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else _processors())
     return Job(
         models=tuple(map(str, request.models)),
-        preprocessing=models.spec.to_json(),
+        preprocessing=models.about.preprocessing.to_json(),
         images=tuple(str(request.data / name) for name in names),
         top=top,
         workers=min(workers, len(names)),
         delegate=request.delegate,
         delegate_options=dict(request.delegate_options),
-        minimum_runtime=models.minimum_runtime,
+        minimum_runtime=models.about.minimum_runtime,
     )
 
 

@@ -142,15 +142,8 @@ def validate(
     with steps.step("layers"):
         watched = steps.track(images, len(images))
         assessment = assess(reference.read_bytes(), quantized.read_bytes(), compare(ours, theirs), watched)
-    return Validation(
-        reference=reference,
-        quantized=quantized,
-        data=dataset.description,
-        preprocessing=about.preprocessing,
-        assessment=assessment,
-        skipped=dataset.skipped,
-        note=about.note,
-    )
+    found = dataset.description, about.preprocessing, assessment, dataset.skipped
+    return Validation(reference, quantized, *found, note=about.note)
 
 
 def assess(

@@ -222,11 +222,11 @@ def test_targets_take_types(small: Any, tmp_path: Path, form: str, io: str, targ
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (None, "and it does not tell mean and std"),
-        (Metadata(name="only a name"), "and it does not tell mean and std"),
+        (None, "of the model's metadata, which has none"),
+        (Metadata(name="only a name"), "of the model's metadata, which has none"),
         (
             Metadata(normalization=Normalization((0.0,), (1.0,))),
-            "with mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0): must",
+            "by mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) of",
         ),
         (Metadata(normalization=LITE, score_threshold=99.0), "drops or changes scores by the threshold or calibration"),
         (Metadata(normalization=LITE, score_calibration=ScoreCalibration(("",) * 5)), "drops or changes scores"),

@@ -93,11 +93,11 @@ def mediapipe_refusal(facts: Facts) -> str | None:
 def _normalization_refusal(told: Normalization | None, spec: PreprocessingSpec) -> str | None:
     """Why MediaPipe does not normalize float32 input as the preprocessing says; None where it does."""
     if told is None:
-        return "MediaPipe normalizes float32 input as the model's metadata says, and it does not tell mean and std"
+        return "MediaPipe normalizes float32 input by mean and std of the model's metadata, which has none"
     if not np.array_equal(*np.array([told.channels, (spec.mean, spec.std)], np.float32)):
         mean, std = told.channels
         return (
-            f"MediaPipe normalizes float32 input as the model's metadata says, with mean {mean} and std {std}: must be "
+            f"MediaPipe normalizes float32 input by mean {mean} and std {std} of the model's metadata: must be "
             f"{spec.mean} and {spec.std}, as preprocessing has it"
         )
     if len(set(spec.mean)) > 1 or len(set(spec.std)) > 1:

@@ -94,6 +94,16 @@ class Forecast:
         return self.least.cached + self.least.streamed
 
     @property
+    def cached_bytes(self) -> tuple[int, int]:
+        """Parameters that stay on the chip, at least and at most."""
+        return self.least.cached, self.most.cached
+
+    @property
+    def streamed_bytes(self) -> tuple[int, int]:
+        """Parameters that are sent for every inference, at least and at most."""
+        return self.most.streamed, self.least.streamed
+
+    @property
     def statuses(self) -> tuple[rules.StatusCount, ...]:
         """The operators counted as in the compiler's log."""
         counts = Counter((operator.name, operator.status) for operator in self.operators)
@@ -116,8 +126,8 @@ class Forecast:
             "operators": len(self.operators),
             "mapped": self.mapped,
             "parameters_bytes": self.parameters_bytes,
-            "cached_bytes": [self.least.cached, self.most.cached],
-            "streamed_bytes": [self.most.streamed, self.least.streamed],
+            "cached_bytes": list(self.cached_bytes),
+            "streamed_bytes": list(self.streamed_bytes),
             "minimum_runtime": DEFAULT_RUNTIME,
             "lowest_runtime": self.lowest_runtime,
             "uncertain": list(self.uncertain),
@@ -125,7 +135,8 @@ class Forecast:
 
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
-        return self.most.streamed / BANDWIDTHS[interface], self.least.streamed / BANDWIDTHS[interface]
+        least, most = self.streamed_bytes
+        return least / BANDWIDTHS[interface], most / BANDWIDTHS[interface]
 
 
 def check(path: Path) -> Forecast | Compiled:
