@@ -228,8 +228,11 @@ def test_targets_take_types(small: Any, tmp_path: Path, form: str, io: str, targ
             Metadata(normalization=Normalization((0.0,), (1.0,))),
             "by mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) of",
         ),
-        (Metadata(normalization=LITE, score_threshold=99.0), "drops or changes scores by the threshold or calibration"),
-        (Metadata(normalization=LITE, score_calibration=ScoreCalibration(("",) * 5)), "drops or changes scores"),
+        (Metadata(normalization=LITE, score_threshold=99.0), "changes scores by the threshold or calibration"),
+        (
+            Metadata(normalization=LITE, score_calibration=ScoreCalibration(("",) * 5)),
+            "changes scores by the threshold or calibration",
+        ),
         (Metadata(normalization=LITE), None),
     ],
 )

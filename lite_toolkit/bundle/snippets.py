@@ -84,9 +84,7 @@ def mediapipe_refusal(facts: Facts) -> str | None:
     except ModelError as error:
         return f"MediaPipe reads the model's metadata, which cannot be used: {error}"
     if told.score_threshold is not None or told.score_calibration is not None:
-        return (
-            "MediaPipe drops or changes scores by the threshold or calibration in the model's metadata: must have none"
-        )
+        return "MediaPipe changes scores by the threshold or calibration of the model's metadata: must have neither"
     return _normalization_refusal(told.normalization, facts.spec) if facts.input.dtype == "float32" else None
 
 
