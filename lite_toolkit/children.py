@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 
@@ -17,3 +18,13 @@ def command(module: str, *arguments: str) -> list[str]:
         f"from {module} import main; sys.exit(main(*sys.argv[2:]))"
     )
     return [sys.executable, "-I", "-c", program, json.dumps(sys.path), *arguments]
+
+
+def ending(code: int) -> str:
+    """How a process ended, by the exit code that `subprocess` gives: "with exit code 3", or "by SIGSEGV"."""
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"by signal {-code}"

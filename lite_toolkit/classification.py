@@ -20,6 +20,8 @@ from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
 from lite_toolkit.runtime import Model, TensorInfo, ends
 
+EVERYTHING = tuple(field.name for field in dataclasses.fields(PreprocessingSpec))
+
 
 @dataclass(frozen=True)
 class Score:
@@ -49,6 +51,7 @@ class Description:
         preprocessing: what is done to each image.
         labels: one for each class; None where nobody told.
         note: how the preprocessing was found, where that is not certain.
+        told: the fields of the preprocessing that the user, a manifest or metadata tells; others are assumed.
         compiled: what is inside a model that an Edge TPU is to run; None for any other delegate.
     """
 
@@ -57,6 +60,7 @@ class Description:
     preprocessing: PreprocessingSpec
     labels: Sequence[str] | None
     note: str | None
+    told: tuple[str, ...]
     compiled: Compiled | None
 
     @property
@@ -93,7 +97,8 @@ def describe(
     classes = scores.shape[-1]
     if labels is not None and len(labels) != classes:
         raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
-    return Description(image, classes, spec, labels, note, compiled)
+    fields = EVERYTHING if note is None else ("mean", "std") if told and told.normalization else ()
+    return Description(image, classes, spec, labels, note, fields, compiled)
 
 
 def endpoints(graph: Graph) -> tuple[list[TensorInfo], list[TensorInfo]]:

@@ -149,7 +149,7 @@ def _outcome(work: Callable[[Profile, jobs.Run], T], device: Profile, run: jobs.
         return work(device, run)
     except LiteToolkitError as error:
         return error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if device.host is None:
             raise
         return JobError(f"{device.name} answered what this toolkit does not understand: {error!r}")

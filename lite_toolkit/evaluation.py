@@ -6,21 +6,22 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import accuracy, ground_truth, jobs, manifest
+from lite_toolkit import accuracy, ground_truth, jobs
 from lite_toolkit.accuracy import Accuracy, Pairing
 from lite_toolkit.classification import Description, describe
+from lite_toolkit.companions import together
 from lite_toolkit.delegates import XNNPACK, has_library
-from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.errors import ImageError, JobError, ModelError
 from lite_toolkit.ground_truth import GroundTruth, Numbering
 from lite_toolkit.images import find_images
-from lite_toolkit.inference import Answer, Job, Record, infer
+from lite_toolkit.inference import Answer, Job, Record, fits, infer
 from lite_toolkit.journal import Journal
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.runtime import runtime_version
@@ -134,11 +135,9 @@ class _Records:
 
 @dataclass(frozen=True)
 class _Models:
-    """What there is to know of the models before they run: how images are preprocessed, and what classes are."""
+    """What there is to know of the models before they run; `about` is the first with what is right for both."""
 
-    spec: PreprocessingSpec
-    notes: tuple[str, ...]
-    minimum_runtime: int | None
+    about: Description
     sha256: tuple[str, ...]
     numbering: Numbering
     runtime: str | None  # here; None on a board
@@ -153,7 +152,7 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
         elsewhere: runs the job "inference" on a board; None is here.
 
     Raises:
-        DelegateError: the delegate cannot be loaded, or does not run the model.
+        DelegateError, JobError: the delegate cannot be loaded, or does not run the model; a board fails.
         ModelError: a model cannot be run, the two do not belong together, or the preprocessing contradicts a manifest.
         ImageError: there are no images, no ground truth, or no image that can be read.
         OutputError: the file to resume is another evaluation's, or cannot be written.
@@ -161,15 +160,14 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
     steps = steps or Steps()
     with steps.step("models"):
         models = _load(request)
-        top = _top(request.top, models.numbering.classes)
+        top = _top(request.top, models.about.classes)
     with steps.step("ground truth"):
         names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
         truth = ground_truth.read(request.data, names, models.numbering, request.table)
     with steps.step("images"):
         job = _job(request, models, names, max(top))
-        identity = _identity(job, names, models, request.device)
-        infer_there = functools.partial(_infer_elsewhere, request, elsewhere) if elsewhere else infer
-        records = _run(job, identity, request.resume, steps, infer_there)
+        there = functools.partial(_infer_elsewhere, request, elsewhere, models.about.classes) if elsewhere else infer
+        records = _run(job, _identity(job, names, models, request.device), request.resume, steps, there)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
@@ -178,14 +176,14 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
     return Evaluation(
         request=request,
         sha256=models.sha256,
-        preprocessing=models.spec,
+        preprocessing=models.about.preprocessing,
         truth=truth,
         images=len(read),
         unreadable=unreadable,
         results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.models))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
-        notes=(*models.notes, *_doubts(best[:, 0], classes, truth)),
+        notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth)),
         workers=job.workers,
         seconds=steps.seconds,
         resumed=records.resumed,
@@ -199,40 +197,13 @@ def _load(request: Request) -> _Models:
         describe(path, labels=request.labels, delegate=delegate)
         for path, delegate in zip(request.models, delegates, strict=False)
     ]
-    for what, values in (
-        ("input size", [side.image.size for side in sides]),
-        ("number of classes", [side.classes for side in sides]),
-    ):
-        if values[0] != values[-1]:
-            raise ModelError(
-                f"{request.model} has {what} {values[0]}, but {request.reference} {values[-1]}: they must be the same"
-            )
-    spec, note = _preprocessing(request, sides)
+    about = together(request.models, sides, request.preprocessing)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
-    numbering = Numbering(sides[0].classes, index, sides[0].labels)
-    compiled = sides[0].compiled
-    notes = tuple(filter(None, (note, compiled.note if compiled else None)))
+    numbering = Numbering(about.classes, index, about.labels)
     sha256 = tuple(_sha256(path) for path in request.models)
     # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
     runtime = None if request.device else runtime_version()
-    return _Models(spec, notes, sides[0].minimum_runtime, sha256, numbering, runtime)
-
-
-def _preprocessing(request: Request, sides: Sequence[Description]) -> tuple[PreprocessingSpec, str | None]:
-    """What the manifests tell, or what is given for models without, and a note where both are missing."""
-    told = [
-        (str(manifest.path_of(p)), s.preprocessing) for p, s in zip(request.models, sides, strict=True) if not s.note
-    ]
-    if request.preprocessing:
-        told.insert(0, ("--preprocessing", request.preprocessing(sides[0].image.size)))
-    for name, spec in told[1:]:
-        differing = [
-            field.name for field in fields(spec) if getattr(spec, field.name) != getattr(told[0][1], field.name)
-        ]
-        for key in differing:
-            values = f"{getattr(told[0][1], key)!r} by {told[0][0]}, {getattr(spec, key)!r} by {name}"
-            raise ModelError(f"the preprocessing must be one, but {key} is {values}")
-    return (told[0][1], None) if told else (sides[0].preprocessing, sides[0].note)
+    return _Models(about, sha256, numbering, runtime)
 
 
 def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
@@ -246,13 +217,13 @@ def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> J
     workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else _processors())
     return Job(
         models=tuple(map(str, request.models)),
-        preprocessing=models.spec.to_json(),
+        preprocessing=models.about.preprocessing.to_json(),
         images=tuple(str(request.data / name) for name in names),
         top=top,
         workers=min(workers, len(names)),
         delegate=request.delegate,
         delegate_options=dict(request.delegate_options),
-        minimum_runtime=models.minimum_runtime,
+        minimum_runtime=models.about.minimum_runtime,
     )
 
 
@@ -272,8 +243,13 @@ def _run(job: Job, identity: Mapping[str, Any], resume: Path | None, steps: Step
     return replace(records, resumed=len(job.images) - len(todo))
 
 
-def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Record, None, None]:
-    """The records of a job that runs on a board."""
+def _infer_elsewhere(request: Request, run: jobs.Run, classes: int, job: Job) -> Generator[Record, None, None]:
+    """The records of a job that runs on a board, which are not trusted.
+
+    Raises:
+        JobError: one is not of this job, or there is not one of each image.
+    """
+    awaited, shape = set(range(len(job.images))), (len(job.images), len(job.models), job.top)
     models = {f"model{number}": path for number, path in enumerate(request.models)}
     described = {
         "job": "inference",
@@ -290,7 +266,14 @@ def _infer_elsewhere(request: Request, run: jobs.Run, job: Job) -> Generator[Rec
         for event in events:
             if event["event"] == "record":
                 answers = (Answer(tuple(answer["best"]), tuple(answer["tied"])) for answer in event["answers"])
-                yield Record(event["image"], tuple(answers), event["error"])
+                record = Record(event["image"], tuple(answers), event["error"])
+                if not fits(record, shape, classes) or record.image not in awaited:
+                    must = f"one of each of {shape[0]} images, with {job.top} of {classes} classes by each model"
+                    raise JobError(f"{request.device} answered {str(record)[:100]}: must be {must}")
+                awaited.remove(record.image)
+                yield record
+    if awaited:
+        raise JobError(f"{request.device} did not answer for {len(awaited)} of {shape[0]} images")
 
 
 def _identity(job: Job, names: Sequence[str], models: _Models, device: str | None) -> dict[str, Any]:

@@ -90,6 +90,31 @@ class Record:
     error: str | None = None
 
 
+def fits(record: Record, shape: tuple[int, int, int], classes: int) -> bool:
+    """Whether a record that comes from a file or a board can be one of a job.
+
+    Args:
+        record: its values may be of any type.
+        shape: number of images, of models and of classes that are kept of each image.
+        classes: number of classes of the models.
+    """
+    images, models, top = shape
+    if not _is_within(record.image, 0, images):
+        return False
+    if record.error is not None:
+        return isinstance(record.error, str) and not record.answers
+    return len(record.answers) == models and all(
+        len(answer.best) == top
+        and all(_is_within(index, 0, classes) for index in answer.best)
+        and all(_is_within(k, 1, top + 1) for k in answer.tied)
+        for answer in record.answers
+    )
+
+
+def _is_within(value: object, least: int, limit: int) -> bool:
+    return type(value) is int and least <= value < limit
+
+
 def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The runner's job "inference".
 

@@ -1,7 +1,6 @@
 """Jobs of `runner.py`, run in a child process."""
 
 import json
-import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -75,5 +74,4 @@ def _ending(code: int, noise: IO[bytes]) -> str:
     """How a process ended that gave no result."""
     noise.seek(0)
     last = noise.read().decode(errors="replace").strip().splitlines()[-1:]
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return ": ".join((f"the process of the job {how} without a result", *last))
+    return ": ".join((f"the process of the job ended {children.ending(code)} without a result", *last))

@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from lite_toolkit import outputs
 from lite_toolkit.errors import OutputError
-from lite_toolkit.inference import Answer, Record
+from lite_toolkit.inference import Answer, Record, fits
 from lite_toolkit.report import document
 
 LONGEST_LINE = 1 << 20  # bytes; a thousand classes of two models have 20 thousand
@@ -127,17 +127,8 @@ def _to_json(record: Record) -> dict[str, Any]:
 
 
 def _from_json(found: dict[str, Any], shape: tuple[int, int, int]) -> Record:
-    image, error = found["image"], found.get("error")
-    images, models, top = shape
-    answers = tuple(Answer(tuple(best), tuple(tied)) for best, tied in found.get("answers", ()))
-    valid = _is_whole(image, images) and (isinstance(error, str) if error else len(answers) == models)
-    for answer in answers:
-        valid &= len(answer.best) == top and all(_is_whole(index, MAXIMUM_CLASSES) for index in answer.best)
-        valid &= all(_is_whole(k, top + 1) and k for k in answer.tied)
-    if not valid:
+    image, answers = found["image"], (Answer(tuple(best), tuple(tied)) for best, tied in found.get("answers", ()))
+    record = Record(image, tuple(answers), found.get("error"))
+    if not fits(record, shape, MAXIMUM_CLASSES):
         raise ValueError
-    return Record(image, answers, error)
-
-
-def _is_whole(value: object, below: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
+    return record

@@ -21,7 +21,7 @@ from lite_toolkit.origin import Origin, origin_of
 from lite_toolkit.recipes import FEWEST_TO_SPLIT, IO_TYPES, Recipe, default
 from lite_toolkit.representative import RepresentativeDataset, load_representative
 from lite_toolkit.request import Request
-from lite_toolkit.runtime import Model, TensorInfo
+from lite_toolkit.runtime import Model
 from lite_toolkit.steps import Steps
 
 if TYPE_CHECKING:
@@ -271,8 +271,8 @@ def _converted(job: _Job, made: _Made) -> Converted:
             "recipe": dataclasses.asdict(recipe),
             "calibration": job.dataset.to_json() if job.dataset and recipe.calibrated else None,
             "preprocessing": origin.preprocessing.to_json(),
-            "input": _endpoint(loaded.input),
-            "output": _endpoint(loaded.output),
+            "input": loaded.input.to_json(),
+            "output": loaded.output.to_json(),
             "mixed_precision": made.trade.to_json() if made.trade else None,
             "target": expected.summary() if expected else None,
             "held_out": made.assessment.to_json() if made.assessment else None,
@@ -295,11 +295,6 @@ def _require_mapped(files: Sequence[Converted]) -> None:
     for file in files:
         if file.forecast and file.forecast.left:
             raise GateError(f"{file.path.name}: {file.forecast.left}; nothing was written")
-
-
-def _endpoint(info: TensorInfo) -> dict[str, Any]:
-    quantized = {"scale": info.scale, "zero_point": info.zero_point} if info.scale else {}
-    return {"name": info.name, "shape": info.shape, "dtype": info.dtype} | quantized
 
 
 def _write(files: Sequence[Converted], models: Sequence[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import re
-import signal
 import subprocess
 from pathlib import Path
 
@@ -107,10 +106,11 @@ def _require(name: str, version: str | None, minimum: int) -> None:
 def _crash(delegate: delegates.Delegate, said: list[dict[str, str]], code: int, noise: str) -> str:
     """One line about a child that ended before it was done."""
     stage = said[-1]["stage"] if said else "load"
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     step = {"load": "load it", "prepare": "prepare the model with it", "run": "run the model"}[stage]
     printed = "".join(f" (it printed: {line})" for line in noise.strip().splitlines()[-1:])
     advice = _ADVICE[stage]
     if delegates.is_edgetpu(str(delegate.library)):
         advice += _EDGETPU_ADVICE.format(runtime=runtime.runtime_version())
-    return f"delegate {delegate.name}: the attempt to {step} ended the process {how}: {advice}{printed}"
+    return (
+        f"delegate {delegate.name}: the attempt to {step} ended the process {children.ending(code)}: {advice}{printed}"
+    )

@@ -56,6 +56,11 @@ class TensorInfo:
         real = stored.astype(np.float32)
         return (real - np.float32(self.zero_point)) * np.float32(self.scale) if self.scale else real
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields, without scale and zero point of floats."""
+        quantized = {"scale": self.scale, "zero_point": self.zero_point} if self.scale else {}
+        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype, **quantized}
+
 
 class Model:
     """A loaded `.tflite` classifier with one image input and one output of scores."""

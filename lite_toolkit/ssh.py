@@ -21,6 +21,7 @@ from lite_toolkit import sending
 from lite_toolkit.errors import DeviceError, JobError
 from lite_toolkit.images import find_images
 from lite_toolkit.jobs import Event, Events, finished
+from lite_toolkit.labels import shown
 
 LONGEST_LINE = 1 << 24  # bytes of one event: enough for the raw latencies of hours
 
@@ -150,7 +151,7 @@ class _Session:
         code = self._process.wait()
         self._noise.seek(max(0, self._noise.seek(0, io.SEEK_END) - _CHUNK))
         said = [line for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
-        reason = _printable(said[-1]).strip() if said else f"exit code {code}"
+        reason = shown(said[-1]) if said else f"exit code {code}"
         if code in _NOT_FOUND:
             return f"{self._board} cannot run {self._board.python}: {reason}"
         if code != _SSH_FAILED:
@@ -163,7 +164,7 @@ class _Session:
                 return  # the connection was cut within it
             event = _event(line)
             if event is None:
-                told = _printable(line[:60].decode(errors="replace")).strip()
+                told = shown(line[:60].decode(errors="replace"))
                 self._refuse(f"answered {told!r}, which is no event: does its shell print at login?")
             yield event
 
@@ -228,16 +229,12 @@ def _event(line: bytes) -> Event | None:
 def _clean(value: Any) -> Any:
     """The value without characters that a terminal obeys."""
     if isinstance(value, str):
-        return _printable(value)
+        return shown(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {_printable(key): _clean(item) for key, item in value.items()}
+        return {shown(key): _clean(item) for key, item in value.items()}
     return value
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _finite(text: str) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.classification import describe
+from lite_toolkit.companions import together
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized
@@ -128,25 +129,21 @@ def validate(
         ImageError: the data cannot be used.
     """
     steps = steps or Steps()
-    spec, note = _preprocessing(reference, quantized, preprocessing)
+    models = quantized, reference
+    about = together(models, [describe(path, preprocessing=preprocessing) for path in models])
     _require_float(reference)
     with steps.step("images"):
-        dataset = load_representative(data, spec, samples or MAXIMUM_ARRAY_IMAGES, seed=0, track=steps.track)
+        dataset = load_representative(
+            data, about.preprocessing, samples or MAXIMUM_ARRAY_IMAGES, seed=0, track=steps.track
+        )
         images = _all(dataset.calibration)
     with steps.step("scores"):
         ours, theirs = (scores(model, steps.track(images, len(images))) for model in (reference, quantized))
     with steps.step("layers"):
         watched = steps.track(images, len(images))
         assessment = assess(reference.read_bytes(), quantized.read_bytes(), compare(ours, theirs), watched)
-    return Validation(
-        reference=reference,
-        quantized=quantized,
-        data=dataset.description,
-        preprocessing=spec,
-        assessment=assessment,
-        skipped=dataset.skipped,
-        note=note,
-    )
+    found = dataset.description, about.preprocessing, assessment, dataset.skipped
+    return Validation(reference, quantized, *found, note=about.note)
 
 
 def assess(
@@ -206,21 +203,6 @@ def _log_probabilities(values: NDArray[np.float32], kind: ScoreKind) -> NDArray[
 def _divergence(reference: NDArray[np.float64], quantized: NDArray[np.float64]) -> float:
     """Mean over the images of sum(p log(p / q)), from log p and log q."""
     return max(0.0, float((np.exp(reference) * (reference - quantized)).sum(axis=1).mean()))
-
-
-def _preprocessing(reference: Path, quantized: Path, given: Sized | None) -> tuple[PreprocessingSpec, str | None]:
-    """What either model's manifest tells, and a note where neither does; both models must take and give the same."""
-    sides = [describe(path, preprocessing=given) for path in (quantized, reference)]
-    for what, values in (
-        ("input size", [side.image.size for side in sides]),
-        ("number of classes", [side.classes for side in sides]),
-    ):
-        if values[0] != values[1]:
-            raise ModelError(f"{quantized} has {what} {values[0]}, but {reference} {values[1]}: they must be the same")
-    told = [side for side in sides if side.note is None] or sides[:1]
-    if any(side.preprocessing != told[0].preprocessing for side in told):
-        raise ModelError(f"the manifests of {quantized} and {reference} name different preprocessing: pass one")
-    return told[0].preprocessing, told[0].note
 
 
 def _require_float(path: Path) -> None:

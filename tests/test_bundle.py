@@ -18,11 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, outputs, pipeline, recipes
+from lite_toolkit import cli, metadata, outputs, pipeline, recipes
 from lite_toolkit.bundle import clients, vectors
 from lite_toolkit.bundle.targets import TARGETS
 from lite_toolkit.errors import OutputError
-from lite_toolkit.preprocessing import google_lite
+from lite_toolkit.graph import read_graph
+from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, documents, entries
+from lite_toolkit.preprocessing import PRESETS, google_lite
 from lite_toolkit.runtime import Model
 from lite_toolkit.synthetic import synthetic_image
 
@@ -35,6 +37,7 @@ HOSTILE = (
 )
 GOLDEN = {f"golden/{n}{end}" for n in range(3) for end in (".png", "-resized.png", "-input.bin", "-output.bin")}
 PAPERS = {"bundle.json", "model.tflite", "model.json", "labels.txt", "preprocessing.json", "README.md"}
+LITE = Normalization((127.0,), (128.0,))
 ARRAYS = {"model_data.h", "model_data.c", "golden_data.h", "golden_data.c"}
 
 
@@ -135,7 +138,7 @@ def test_equal_inputs_give_equal_bytes(small: Any, bundle: Path, photographs: Pa
 
 def test_labels_stay_out_of_sources_and_on_one_line_each(bundle: Path) -> None:
     labels = (bundle / "labels.txt").read_text(encoding="utf-8").split("\n")
-    assert labels == [*HOSTILE[:3], "two lines three  [2J", HOSTILE[4]]
+    assert labels == [*HOSTILE[:3], "two lines three\ufffd\ufffd[2J", "\ufffdgnp.desrever"]
     for path in bundle.iterdir():
         if path.suffix in (".py", ".kt", ".swift", ".c", ".h", ".cc", ".md"):
             text = path.read_text(encoding="utf-8")
@@ -216,11 +219,56 @@ def test_targets_take_types(small: Any, tmp_path: Path, form: str, io: str, targ
     assert (tmp_path / "made").exists() is not bool(message)
 
 
-def test_mediapipe_needs_metadata_for_floats(small: Any, tmp_path: Path) -> None:
-    model = small("float32", "float32")
-    done = package(model, tmp_path / "made", "--target", "mediapipe")
-    assert (done.exit_code == 0) is (b"TFLITE_METADATA" in model.read_bytes())
-    assert ("normalizes float32 input as TFLITE_METADATA says" in done.output) is (done.exit_code == 1)
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (None, "of the model's metadata, which has none"),
+        (Metadata(name="only a name"), "of the model's metadata, which has none"),
+        (
+            Metadata(normalization=Normalization((0.0,), (1.0,))),
+            "by mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) of",
+        ),
+        (Metadata(normalization=LITE, score_threshold=99.0), "changes scores by the threshold or calibration"),
+        (
+            Metadata(normalization=LITE, score_calibration=ScoreCalibration(("",) * 5)),
+            "changes scores by the threshold or calibration",
+        ),
+        (Metadata(normalization=LITE), None),
+    ],
+)
+def test_mediapipe_takes_floats_by_their_metadata(
+    small: Any, tmp_path: Path, said: Metadata | None, message: str | None
+) -> None:
+    bare = metadata.strip(small("float32", "float32"))
+    (tmp_path / "model.tflite").write_bytes(metadata.write(bare, said) if said else bare)
+    options = ["--target", "mediapipe", "--preprocessing", "lite"]
+    done = package(tmp_path / "model.tflite", tmp_path / "made", *options)
+    assert done.exit_code == (1 if message else 0), done.output
+    assert (message or "") in done.stderr
+    assert (tmp_path / "made").exists() is not bool(message)
+
+
+def test_mediapipe_normalizes_all_channels_alike(small: Any, tmp_path: Path) -> None:
+    """ "Per-channel image normalization is not available.", says the client."""
+    spec = PRESETS["imagenet"]((32, 40))
+    told = Metadata(normalization=Normalization(spec.mean, spec.std))
+    (tmp_path / "model.tflite").write_bytes(metadata.write(small("float32", "float32"), told))
+    options = ["--target", "mediapipe", "--preprocessing", "imagenet"]
+    done = package(tmp_path / "model.tflite", tmp_path / "made", *options)
+    assert done.exit_code == 1
+    assert "and this model's differ in mean or std" in done.stderr
+
+
+def test_metadata_that_is_damaged_leaves_mediapipe_out_alone(small: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model.tflite"
+    model.write_bytes(entries.added(read_graph(metadata.strip(small("float32", "float32"))), [(documents.ENTRY, b"x")]))
+    described = json.loads(small("float32", "float32").with_suffix(".json").read_text())
+    described["model"]["sha256"] = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.with_suffix(".json").write_text(json.dumps(described))
+    done = package(model, tmp_path / "made", "--target", "ios")
+    assert done.exit_code == 0, done.output
+    assert "Without the code for MediaPipe: MediaPipe reads the model's metadata, which cannot be used" in done.stderr
+    assert "MediaPipeClassifier.swift" not in files(tmp_path / "made")
 
 
 def run(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,20 @@ def test_several_devices_work_side_by_side() -> None:
     assert (first, str(error), last) == ("A", "out of order", "C")
 
 
-def test_an_answer_that_nobody_understands_is_an_error_of_that_board() -> None:
-    def work(_: devices.Profile, __: jobs.Run) -> Any:
-        return {"event": "result"}["runs_ns"]
-
-    (outcome,) = devices.side_by_side([devices.Profile("pi", "Pi", host="pi")], work)
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (lambda: {"event": "result"}["runs_ns"], "KeyError('runs_ns')"),
+        (lambda: float(10**400), "OverflowError('int too large to convert to float')"),
+        (lambda: 1 / 0, "ZeroDivisionError('division by zero')"),
+    ],
+)
+def test_an_answer_that_nobody_understands_is_an_error_of_that_board(work: Callable[[], Any], told: str) -> None:
+    (outcome,) = devices.side_by_side([devices.Profile("pi", "Pi", host="pi")], lambda *_: work())
     assert isinstance(outcome, LiteToolkitError)
-    assert str(outcome) == "pi answered what this toolkit does not understand: KeyError('runs_ns')"
-    with pytest.raises(KeyError):  # here it is a fault of the toolkit
-        devices.side_by_side([devices.Profile("local", "Here")], work)
+    assert str(outcome) == f"pi answered what this toolkit does not understand: {told}"
+    with pytest.raises((LookupError, ArithmeticError)):  # here it is a fault of the toolkit
+        devices.side_by_side([devices.Profile("local", "Here")], lambda *_: work())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -17,11 +17,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, evaluation, pipeline, runtime
-from lite_toolkit.errors import ModelError
+from lite_toolkit import cli, evaluation, metadata, pipeline, runtime
+from lite_toolkit.errors import JobError, ModelError
 from lite_toolkit.evaluation import Request, evaluate
 from lite_toolkit.images import find_images, read_image
+from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.preprocessing import google_lite
+from lite_toolkit.validation import validate
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
 Convert = Callable[..., pipeline.Conversion]
@@ -303,6 +305,62 @@ def test_models_that_do_not_belong_together(pair: tuple[Path, Path], convert: Co
     other = convert("lite0", "float32", classes=1001).files[0].path
     with pytest.raises(ModelError, match=r"number of classes 1000, but .* 1001: they must be the same"):
         evaluate(Request(pair[1], labelled, reference=other))
+
+
+def test_a_reference_whose_metadata_says_something_else(
+    pair: tuple[Path, Path], labelled: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.tflite"
+    other.write_bytes(metadata.write(pair[0], Metadata(normalization=Normalization((0.0,), (1.0,)))))
+    message = r"mean is \(127.0, 127.0, 127.0\) by .*, \(0.0, 0.0, 0.0\) by .*other.tflite"
+    with pytest.raises(ModelError, match=message):
+        evaluate(Request(pair[1], labelled, reference=other))
+    with pytest.raises(ModelError, match=message):
+        validate(other, pair[1], labelled)
+
+
+BEST = list(range(5))
+
+
+def said(image: object, best: object = BEST, tied: object = (), error: object = None) -> dict[str, Any]:
+    answers = [{"best": best, "tied": tied}] if best else []
+    return {"event": "record", "image": image, "answers": answers, "error": error}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        said(12),
+        said(-1),
+        said(0),  # which was answered for
+        said(1, [0, 1, 2, 3, 1000]),
+        said(1, [0, 1, 2, 3, 2**40]),
+        said(1, [0, 1, 2, 3, -5]),
+        said(1, [0, 1, 2, 3, 4.0]),
+        said(1, [0, 1, 2, 3]),
+        said(1, tied=[0]),
+        said(1, tied=[6]),
+        said(1, None),
+        said(1, error="broken"),
+        said(1, None, error=7),
+        said(1) | {"answers": said(1)["answers"] * 2},
+    ],
+)
+def test_a_board_that_answers_nonsense_is_one_line(
+    pair: tuple[Path, Path], labelled: Path, event: dict[str, Any]
+) -> None:
+    request = Request(pair[1], labelled, device="pi")
+    with pytest.raises(
+        JobError, match=r"^pi answered Record.*: must be one of each of 12 images, with 5 of 1000"
+    ) as told:
+        evaluate(request, elsewhere=lambda *_: (one for one in (said(0), event)))
+    assert str(told.value).isprintable()
+
+
+def test_a_board_that_leaves_an_image_out(pair: tuple[Path, Path], labelled: Path) -> None:
+    answers = [said(0), said(1, None, error="broken"), *map(said, range(3, 12)), {"event": "result"}]
+    with pytest.raises(JobError, match=r"^pi did not answer for 1 of 12 images$"):
+        evaluate(Request(pair[1], labelled, device="pi"), elsewhere=lambda *_: (one for one in answers))
 
 
 def test_what_is_kept_of_an_image_does_not_depend_on_the_number_of_classes() -> None:

@@ -82,8 +82,9 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("kill -SEGV $$", "was killed by SIGSEGV without a result$"),
-        ("echo out of memory >&2; kill -KILL $$", "was killed by SIGKILL without a result: out of memory$"),
+        ("kill -SEGV $$", "ended by SIGSEGV without a result$"),
+        ("echo out of memory >&2; kill -KILL $$", "ended by SIGKILL without a result: out of memory$"),
+        ("kill -40 $$", "ended by signal 40 without a result$"),
         ("echo wrong >&2; exit 3", "ended with exit code 3 without a result: wrong$"),
         ("exit 0", "ended with exit code 0 without a result$"),
     ],

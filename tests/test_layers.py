@@ -24,8 +24,8 @@ MODULES = {
 BOARD_SIDE = (
     "bundle.contents", "bundle.packing", "bundle.parity", "golden",
     "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata",
-    "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "comparison", "costs", "data",
-    "delegates",
+    "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "companions", "comparison",
+    "costs", "data", "delegates",
     "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
     "images", "inference", "inspection", "intervals", "jobs", "journal", "labels", "landing", "latency", "manifest",
     "metadata", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",

@@ -146,7 +146,7 @@ def test_without_openssh_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> N
         ("say(event='need', parts=['0'])", "asked for parts that there are not"),
         ("print('[' * 100000)", "which is no event"),
         ("print('x' * 5000)", "which is no event"),
-        (r"say(event='error', message='\x1b[2J', exit_code=1)", r"^board:  \[2J$"),
+        (r"say(event='error', message='\x1b[2J', exit_code=1)", r"^board: \ufffd\[2J$"),
     ],
 )
 def test_a_job_that_fails_there_is_one_line(

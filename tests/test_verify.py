@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, outputs, pipeline
-from lite_toolkit.bundle import contents, packing
-from lite_toolkit.errors import ReportError, TamperedError
+from lite_toolkit import cli, golden, outputs, pipeline
+from lite_toolkit.bundle import contents, packing, parity
+from lite_toolkit.errors import JobError, ReportError, TamperedError
+from lite_toolkit.steps import Steps
 
 
 def verify(bundle: Path, *options: str | Path) -> Result:
@@ -82,6 +83,18 @@ def test_a_board_verifies_the_same(original: Path, board: Path) -> None:
     assert list((board / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"values": -1}, {"differing": 2}, {"differing": -1}, {"largest": -1}, {"largest": "nan"}, {"largest": "inf"}],
+)
+def test_a_board_that_answers_nonsense_is_one_line(original: Path, wrong: dict[str, Any]) -> None:
+    good = {name: {"values": 1, "differing": 0, "largest": 0.0} for name in golden.STAGES}
+    stages = [good, good, good | {"resize": good["resize"] | wrong}]
+    answers = ({"event": "result", "runtime": "x", "stages": stages} for _ in range(1))
+    with pytest.raises(JobError, match=r"was answered for stage resize: no difference can be so$"):
+        parity.compare(contents.read(original), Steps(), lambda *_: answers)
+
+
 def test_a_tampered_byte_is_told_by_its_file(bundle: Path) -> None:
     listed = contents.read(bundle)
     paths = [file.path for file in listed.files]
@@ -123,6 +136,22 @@ def test_a_folder_that_is_a_link_is_damage(bundle: Path, tmp_path: Path) -> None
     (bundle / "golden").rename(tmp_path / "elsewhere")
     (bundle / "golden").symlink_to(tmp_path / "elsewhere")
     assert set(contents.damaged(contents.read(bundle)).values()) == {"is a link"}
+
+
+def test_a_bundle_is_found_through_a_link(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("bundle")
+    assert contents.damaged(contents.read(tmp_path / "current")) == {}
+
+
+def test_what_the_bundle_does_not_list_is_damage(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "classifier.py").write_text("import os")
+    (bundle / "golden/.hidden").symlink_to(tmp_path)
+    (bundle / "more/deep").mkdir(parents=True)
+    (bundle / "\x1b[2J").write_text("")
+    done = verify(bundle, "--json")
+    problems = {one["path"]: one["problem"] for one in json.loads(done.stdout)["damaged"]}
+    assert done.exit_code == 3
+    assert problems == dict.fromkeys(("classifier.py", "golden/.hidden", "more", "\ufffd[2J"), "is not listed")
 
 
 def other_pixels(bundle: Path) -> None:

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lite_toolkit import outputs
 from lite_toolkit.bundle.vectors import Golden, Vector
 from lite_toolkit.errors import ReportError, TamperedError
 from lite_toolkit.golden import STAGES
+from lite_toolkit.labels import shown
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.report import SCHEMA_VERSION, document
 
@@ -110,9 +111,19 @@ def read(folder: Path) -> Bundle:
 
 
 def damaged(bundle: Bundle) -> dict[str, str]:
-    """What is wrong with each file that is not as `bundle.json` says, by path."""
+    """What is wrong with each file or folder that is not as `bundle.json` says, by path."""
     wrong = {file.path: _wrong(bundle.folder, file) for file in bundle.files}
-    return {path: what for path, what in wrong.items() if what}
+    return {path: what for path, what in wrong.items() if what} | dict.fromkeys(_unlisted(bundle), "is not listed")
+
+
+def _unlisted(bundle: Bundle) -> Iterator[str]:
+    """What lies in the bundle's folders beside the files and folders that it names."""
+    folders = {parent for file in bundle.files for parent in PurePosixPath(file.path).parents}
+    known = folders | {PurePosixPath(path) for path in (DESCRIPTION, *(file.path for file in bundle.files))}
+    for folder in sorted(folders):
+        for path in sorted((bundle.folder / folder).glob("*")):
+            if folder / path.name not in known:
+                yield shown(str(folder / path.name))
 
 
 def _intact(path: Path) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def _own_hash(described: Mapping[str, Any]) -> str:
 
 def _wrong(folder: Path, file: File) -> str | None:
     path = folder / file.path
-    if any((folder / part).is_symlink() for part in (file.path, *map(str, Path(file.path).parents))):
+    if any(part.is_symlink() for part in (path, *(folder / above for above in Path(file.path).parents[:-1]))):
         return "is a link"
     if not path.is_file():
         return "is missing"

@@ -1,7 +1,6 @@
 """A model -> its bundle: golden vectors, code for each platform, and how often each client's resize agrees."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,12 @@ from lite_toolkit.bundle import clients, contents, snippets, vectors
 from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
 from lite_toolkit.classification import Classifier
+from lite_toolkit.labels import shown
 from lite_toolkit.preprocessing import Sized
-from lite_toolkit.runtime import TensorInfo, runtime_version
+from lite_toolkit.runtime import runtime_version
 from lite_toolkit.steps import Steps
 
 LABELS = "labels.txt"
-
-_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _papers(model: Path, classifier: Classifier) -> dict[str, bytes]:
     if described:
         papers[manifest.path_of(Path(contents.MODEL)).name] = outputs.to_json(described).encode()
     if classifier.labels is not None:
-        papers[LABELS] = "\n".join(_BREAKS.sub(" ", label) for label in classifier.labels).encode()
+        papers[LABELS] = "\n".join(shown(label) for label in classifier.labels).encode()
     return papers
 
 
@@ -106,8 +104,8 @@ def _content(request: Request, facts: Facts, survey: Survey, labelled: bool) -> 
             "sha256": hashlib.sha256(facts.model).hexdigest(),
             "size_bytes": len(facts.model),
             "classes": facts.classes,
-            "input": _endpoint(facts.input),
-            "output": _endpoint(facts.output),
+            "input": facts.input.to_json(),
+            "output": facts.output.to_json(),
         },
         "labels": LABELS if labelled else None,
         "preprocessing": facts.spec.to_json(),
@@ -126,11 +124,6 @@ def _content(request: Request, facts: Facts, survey: Survey, labelled: bool) -> 
             ],
         },
     }
-
-
-def _endpoint(info: TensorInfo) -> dict[str, Any]:
-    quantized = {"scale": info.scale, "zero_point": info.zero_point} if info.scale else {}
-    return {"name": info.name, "shape": list(info.shape), "dtype": info.dtype} | quantized
 
 
 def _readme(facts: Facts, survey: Survey, code: Mapping[str, bytes], labelled: bool) -> str:

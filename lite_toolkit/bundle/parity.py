@@ -1,5 +1,6 @@
 """Whether a machine sees in a bundle's golden images what the bundle says, and if not, at which stage it parts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from lite_toolkit import jobs
 from lite_toolkit.bundle import contents, vectors
 from lite_toolkit.bundle.contents import Bundle, Recorded
 from lite_toolkit.errors import JobError
-from lite_toolkit.golden import STAGES
+from lite_toolkit.golden import STAGES, Difference
 from lite_toolkit.steps import Steps
 
 THREADS = 1
@@ -95,12 +96,20 @@ def compare(
 
 
 def _stage(name: str, found: list[Mapping[str, Any]], recorded: Recorded) -> Stage:
-    """A stage of all images; what a board answered is turned into numbers, or is an error."""
     step = {"quantize": recorded.input_step, "kernel": recorded.output_step, "whole": recorded.output_step}
+    told = [_told(name, image[name]) for image in found]
     return Stage(
         name=name,
-        values=max(1, sum(int(image[name]["values"]) for image in found)),
-        differing=sum(int(image[name]["differing"]) for image in found),
-        largest_steps=max(float(image[name]["largest"]) for image in found) / step.get(name, 1.0),
+        values=max(1, sum(one.values for one in told)),
+        differing=sum(one.differing for one in told),
+        largest_steps=max(one.largest for one in told) / step.get(name, 1.0),
         tolerance_steps=recorded.tolerance_steps.get(name),
     )
+
+
+def _told(name: str, found: Mapping[str, Any]) -> Difference:
+    """What a board, which is not trusted, says of a stage of one image."""
+    told = Difference(int(found["values"]), int(found["differing"]), float(found["largest"]))
+    if not (0 <= told.differing <= told.values and 0 <= told.largest < math.inf):
+        raise JobError(f"{told} was answered for stage {name}: no difference can be so")
+    return told

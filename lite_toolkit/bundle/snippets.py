@@ -10,16 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from lite_toolkit import metadata
 from lite_toolkit.bundle.targets import MEANINGS, MEDIAPIPE, TARGETS
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
+from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import TensorInfo
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _BYTES_A_LINE = 20
-_METADATA = "TFLITE_METADATA"  # the entry that holds TFLite Model Metadata
 
 
 class _Template(string.Template):
@@ -76,8 +79,27 @@ def mediapipe_refusal(facts: Facts) -> str | None:
         return f"MediaPipe feeds channels as rgb, not {facts.spec.channel_order}"
     if facts.input.dtype == "uint8" and not facts.spec.raw_pixels:
         return "MediaPipe feeds raw pixels, and this model's channels differ in mean or std"
-    if facts.input.dtype == "float32" and _METADATA not in (entry.name for entry in read_graph(facts.model).metadata):
-        return f"MediaPipe normalizes float32 input as {_METADATA} says, which this model does not have"
+    try:
+        told = metadata.read(facts.model) or Metadata()
+    except ModelError as error:
+        return f"MediaPipe reads the model's metadata, which cannot be used: {error}"
+    if told.score_threshold is not None or told.score_calibration is not None:
+        return "MediaPipe changes scores by the threshold or calibration of the model's metadata: must have neither"
+    return _normalization_refusal(told.normalization, facts.spec) if facts.input.dtype == "float32" else None
+
+
+def _normalization_refusal(told: Normalization | None, spec: PreprocessingSpec) -> str | None:
+    """Why MediaPipe does not normalize float32 input as the preprocessing says; None where it does."""
+    if told is None:
+        return "MediaPipe normalizes float32 input by mean and std of the model's metadata, which has none"
+    if not np.array_equal(*np.array([told.channels, (spec.mean, spec.std)], np.float32)):
+        mean, std = told.channels
+        return (
+            f"MediaPipe normalizes float32 input by mean {mean} and std {std} of the model's metadata: must be "
+            f"{spec.mean} and {spec.std}, as preprocessing has it"
+        )
+    if len(set(spec.mean)) > 1 or len(set(spec.std)) > 1:
+        return "MediaPipe normalizes all channels of float32 input alike, and this model's differ in mean or std"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -67,20 +67,13 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
 @reporting
 def benchmark(
     models: tuple[Path, ...],
-    threads: tuple[int, ...],
-    runs: int,
-    seconds: float,
-    max_seconds: float,
-    delegate: str,
-    delegate_options: dict[str, str],
-    require_full_delegation: bool,
     image: Path | None,
     preprocessing: str | None,
-    profile: bool,
     sustained: float | None,
     plot: Path | None,
     device: tuple[str, ...],
     delivery: Delivery,
+    **options: Any,
 ) -> None:
     """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
     from lite_toolkit import benchmark as measuring
@@ -95,18 +88,7 @@ def benchmark(
         outputs.require_free([plot], delivery.force)
         pictures.require(plot)
     request = measuring.Request(
-        models=models,
-        threads=threads,
-        delegate=delegate,
-        delegate_options=delegate_options,
-        require_full_delegation=require_full_delegation,
-        runs=runs,
-        seconds=seconds,
-        max_seconds=max_seconds,
-        sustained_minutes=sustained or 0.0,
-        image=image,
-        preprocessing=sized(preprocessing),
-        profile=profile,
+        models=models, image=image, preprocessing=sized(preprocessing), sustained_minutes=sustained or 0.0, **options
     )
     outcomes = _measure(request, device)
     if plot:

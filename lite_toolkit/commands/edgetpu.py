@@ -25,14 +25,9 @@ def check(model: Path, require_full: bool, delivery: Delivery) -> None:
     from lite_toolkit.tables import edgetpu as tables
 
     found = forecast.check(model)
-    report = tables.check(found)
-    delivery.send(document("edgetpu-check", report), lambda: tables.show_check(found))
-    if require_full and (report["on_cpu"] or report.get("refusals")):
-        raise GateError(f"{model.name}: {', '.join(report.get('refusals', ())) or _left(report['on_cpu'])}")
-
-
-def _left(count: int) -> str:
-    return f"{count} {'operator stays' if count == 1 else 'operators stay'} on the CPU"
+    delivery.send(document("edgetpu-check", tables.check(found)), lambda: tables.show_check(found))
+    if require_full and found.left:
+        raise GateError(f"{model.name}: {found.left}")
 
 
 @edgetpu.command("compile")

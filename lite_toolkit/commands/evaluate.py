@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +40,7 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 @click.argument("model", type=ANY_PATH)
 @click.option("--data", metavar="DIR", type=ANY_PATH, required=True, help="Folder of images (searched recursively).")
 @click.option(
-    "--labels-csv", type=FILE, help="Images and their classes; by default labels.csv in the folder, or names."
+    "--labels-csv", "table", type=FILE, help="Images and their classes; by default labels.csv in the folder, or names."
 )
 @click.option("--class-index", type=FILE, help="The data set's classes: index and wnid of each (TSV, CSV, JSON, list).")
 @click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's.")
@@ -65,22 +65,15 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 @on_devices
 @reporting
 def evaluate(
-    model: Path,
-    data: Path,
-    labels_csv: Path | None,
-    class_index: Path | None,
     labels: Path | None,
     reference: Path | None,
-    top: tuple[int, ...],
-    workers: int | None,
     resume: Path | None,
     preprocessing: str | None,
     min_top1: float | None,
     max_drop: float | None,
-    delegate: str,
-    delegate_options: dict[str, str],
     device: tuple[str, ...],
     delivery: Delivery,
+    **options: Any,
 ) -> None:
     """Show how accurate a .tflite MODEL is on images whose classes are known."""
     if max_drop is not None and reference is None:
@@ -92,18 +85,11 @@ def evaluate(
     from lite_toolkit.tables import evaluation as tables
 
     request = evaluation.Request(
-        model=model,
-        data=data,
         reference=reference,
-        table=labels_csv,
-        class_index=class_index,
         labels=read_labels(labels) if labels else None,
         preprocessing=sized(preprocessing),
-        top=top,
-        workers=workers,
-        delegate=delegate,
-        delegate_options=delegate_options,
         resume=resume,
+        **options,
     )
     outcomes = _evaluate(request, device)
     report = outcomes.document("evaluate", tables.evaluation)

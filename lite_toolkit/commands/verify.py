@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from lite_toolkit.commands.options import ANY_PATH, Delivery, delegation, on_devices, reporting
+from lite_toolkit.commands.options import ANY_PATH, Delivery, delegate_on, delegation, on_devices, reporting
 from lite_toolkit.errors import GateError, TamperedError
 from lite_toolkit.report import document
 from lite_toolkit.running import run_on
@@ -45,18 +44,11 @@ def verify(
         report = document("verify", tables.integrity(found, damaged))
         delivery.send(report, lambda: tables.show_integrity(damaged))
         raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
-    default_delegate = click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT
+    delegates = {one.name: delegate_on(one, delegate, delegate_options) for one in chosen}
 
     def work(device: "Profile", run: "Run", steps: "Steps") -> "Parity":
-        name, options = (device.delegate, device.delegate_options) if default_delegate else (delegate, {})
-        return parity.compare(
-            found,
-            steps,
-            run,
-            threads=threads or device.threads or parity.THREADS,
-            delegate=name,
-            delegate_options={**options, **delegate_options},
-        )
+        kernels = threads or device.threads or parity.THREADS
+        return parity.compare(found, steps, run, threads=kernels, **delegates[device.name])
 
     outcomes = run_on(chosen, work)
     report = outcomes.document("verify", lambda one: tables.integrity(found, damaged) | tables.parity(one))

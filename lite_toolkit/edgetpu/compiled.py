@@ -43,10 +43,15 @@ class Compiled:
         return max((package.minimum_runtime for package in self.packages), default=None)
 
     @property
+    def left(self) -> str:
+        """What stays on the CPU, in one line; empty for nothing."""
+        named = ", ".join(f"{name} ×{count}" for name, count in self.on_cpu.items())
+        return f"outside of the Edge TPU, on the CPU: {named}" if named else ""
+
+    @property
     def note(self) -> str | None:
         """What users should know before they run it: the operators on the CPU, if any."""
-        named = ", ".join(f"{name} ×{count}" for name, count in self.on_cpu.items())
-        return f"{self.file}: outside of the Edge TPU, on the CPU: {named}" if named else None
+        return f"{self.file}: {self.left}" if self.left else None
 
 
 def open_compiled(file: str, graph: Graph) -> Compiled:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
-from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
@@ -95,6 +94,16 @@ class Forecast:
         return self.least.cached + self.least.streamed
 
     @property
+    def cached_bytes(self) -> tuple[int, int]:
+        """Parameters that stay on the chip, at least and at most."""
+        return self.least.cached, self.most.cached
+
+    @property
+    def streamed_bytes(self) -> tuple[int, int]:
+        """Parameters that are sent for every inference, at least and at most."""
+        return self.most.streamed, self.least.streamed
+
+    @property
     def statuses(self) -> tuple[rules.StatusCount, ...]:
         """The operators counted as in the compiler's log."""
         counts = Counter((operator.name, operator.status) for operator in self.operators)
@@ -117,8 +126,8 @@ class Forecast:
             "operators": len(self.operators),
             "mapped": self.mapped,
             "parameters_bytes": self.parameters_bytes,
-            "cached_bytes": [self.least.cached, self.most.cached],
-            "streamed_bytes": [self.most.streamed, self.least.streamed],
+            "cached_bytes": list(self.cached_bytes),
+            "streamed_bytes": list(self.streamed_bytes),
             "minimum_runtime": DEFAULT_RUNTIME,
             "lowest_runtime": self.lowest_runtime,
             "uncertain": list(self.uncertain),
@@ -126,7 +135,8 @@ class Forecast:
 
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
-        return self.most.streamed / BANDWIDTHS[interface], self.least.streamed / BANDWIDTHS[interface]
+        least, most = self.streamed_bytes
+        return least / BANDWIDTHS[interface], most / BANDWIDTHS[interface]
 
 
 def check(path: Path) -> Forecast | Compiled:
@@ -136,7 +146,8 @@ def check(path: Path) -> Forecast | Compiled:
         ModelError: the file cannot be read, is not a `.tflite` file, or is malformed.
     """
     graph = read_graph(path)
-    return open_compiled(path.name, graph) if packages(graph) else forecast(path.name, graph)
+    compiled = open_compiled(path.name, graph)
+    return compiled if compiled.packages else forecast(path.name, graph)
 
 
 def forecast(file: str, graph: Graph) -> Forecast:

@@ -121,8 +121,8 @@ def _row(found: Measurement) -> tuple[str, ...]:
     memory = figures.decimal(None if peak is None else peak / 1e6)
     return (
         *(found.model.name, str(found.threads), Path(result["delegate"]).name),
-        *(_ms(value) for value in (latency.p50_ms, latency.p90_ms, latency.p99_ms)),
-        *(_ms(result[name] / 1e6) for name in ("init_ns", "first_ns")),
+        *map(figures.milliseconds, (latency.p50_ms, latency.p90_ms, latency.p99_ms)),
+        *(figures.milliseconds(result[name] / 1e6) for name in ("init_ns", "first_ns")),
         memory if added is None else f"{memory} (+{added / 1e6:.1f})",
         _nodes(result["nodes"]),
     )
@@ -147,7 +147,8 @@ def _show_pipeline(found: Measurement, on: str) -> None:
     rows = []
     for stage, title in named.items():
         times = Distribution.of(stages[stage])
-        rows.append((title, *(_ms(value) for value in (times.p50_ms, times.p90_ms, times.p99_ms, times.mean_ms))))
+        shown = times.p50_ms, times.p90_ms, times.p99_ms, times.mean_ms
+        rows.append((title, *map(figures.milliseconds, shown)))
     print_table(
         f"From an image file, {_title(found)}{on}", ("stage", ">p50 ms", ">p90 ms", ">p99 ms", ">mean ms"), rows
     )
@@ -171,14 +172,12 @@ def _show_profile(found: Profile, on: str) -> None:
             for name, times in sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
         ],
     )
-    whole = _ms(Distribution.of(found.model_ns).p50_ms)
-    print_notes(
-        f"Each operator ran as a model of its own, {_ms(found.sum_ms)} ms in all; the whole model took {whole} ms."
-    )
+    parts, whole = map(figures.milliseconds, (found.sum_ms, Distribution.of(found.model_ns).p50_ms))
+    print_notes(f"Each operator ran as a model of its own, {parts} ms in all; the whole model took {whole} ms.")
 
 
 def _share(part: float, total: float) -> tuple[str, str]:
-    return _ms(part), f"{part / total:.1%}"
+    return figures.milliseconds(part), f"{part / total:.1%}"
 
 
 def _show_sustained(found: Measurement, on: str) -> None:
@@ -198,7 +197,8 @@ def _slice(seconds: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     temperatures = [value for second in seconds for value in second["temperatures_celsius"].values()]
     reported = {meaning: None for second in seconds for meaning in throttling(second["throttled"])}
     return (
-        *(figures.decimal(seconds[-1]["seconds"], 0), str(times.runs), _ms(times.p50_ms), _ms(times.p99_ms)),
+        *(figures.decimal(seconds[-1]["seconds"], 0), str(times.runs)),
+        *map(figures.milliseconds, (times.p50_ms, times.p99_ms)),
         figures.decimal(fmean(frequencies) if frequencies else None, 0),
         figures.decimal(max(temperatures, default=None)),
         ", ".join(reported),
@@ -207,7 +207,3 @@ def _slice(seconds: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 def _title(found: Measurement) -> str:
     return f"{found.model.name}, {found.threads} thread{'s' if found.threads > 1 else ''}"
-
-
-def _ms(value: float) -> str:
-    return figures.decimal(value, 2 if value >= 1 else 3)

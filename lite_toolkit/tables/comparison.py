@@ -104,7 +104,8 @@ def _show_latencies(device: str, pairs: Sequence[LatencyChange]) -> None:
     named = [(_arrow(one.a.model, one.b.model), str(one.a.threads), Path(one.a.delegate).name) for one in pairs]
     ratios = [
         (
-            *(_ms(one.a.latency.p50_ms), _ms(one.b.latency.p50_ms), f"{one.ratio:.3f}"),
+            *map(figures.milliseconds, (one.a.latency.p50_ms, one.b.latency.p50_ms)),
+            f"{one.ratio:.3f}",
             *("{:.3f} to {:.3f}".format(*one.interval), one.direction),
         )
         for one in pairs
@@ -126,7 +127,7 @@ def _others(a: Measured, b: Measured) -> tuple[str, ...]:
     ]
     sizes = [(a.peak_bytes, b.peak_bytes), (a.model_bytes, b.model_bytes), (a.size_bytes, b.size_bytes)]
     return (
-        *(_arrow(*map(_ms, pair)) for pair in times),
+        *(_arrow(*map(figures.milliseconds, pair)) for pair in times),
         *(_arrow(*map(_megabytes, pair)) for pair in sizes),
         _arrow(f"{a.delegated_nodes}/{a.nodes}", f"{b.delegated_nodes}/{b.nodes}"),
     )
@@ -161,10 +162,6 @@ def _percent(rate: Rate) -> str:
 
 def _arrow(a: str, b: str) -> str:
     return a if a == b else f"{a} → {b}"
-
-
-def _ms(value: float) -> str:
-    return figures.decimal(value, 2 if value >= 1 else 3)
 
 
 def _megabytes(size_bytes: int | None) -> str:

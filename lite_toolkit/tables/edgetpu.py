@@ -50,8 +50,8 @@ def forecast(found: Forecast) -> dict[str, Any]:
         "statuses": [asdict(status) for status in found.statuses],
         "parameters_bytes": found.parameters_bytes,
         "chip_capacity_bytes": list(CAPACITY),
-        "cached_bytes": [found.least.cached, found.most.cached],
-        "streamed_bytes": [found.most.streamed, found.least.streamed],
+        "cached_bytes": list(found.cached_bytes),
+        "streamed_bytes": list(found.streamed_bytes),
         "streaming_ms": {name: [1e3 * seconds for seconds in found.streaming_seconds(name)] for name in BANDWIDTHS},
         "bandwidth_bytes_per_s": dict(BANDWIDTHS),
         "minimum_runtime": DEFAULT_RUNTIME,
@@ -128,9 +128,9 @@ def show_forecast(found: Forecast) -> None:
         *(("refused", refusal) for refusal in found.refusals),
         ("operators", f"{found.mapped} of {len(found.operators)} on the Edge TPU{part}, {found.on_cpu} on the CPU"),
         ("parameters", figures.mebibytes(found.parameters_bytes)),
-        ("on chip", figures.between(found.least.cached, found.most.cached)),
-        ("streamed", figures.between(found.most.streamed, found.least.streamed)),
-        *([("streaming", _streaming(found))] if found.least.streamed else []),
+        ("on chip", figures.between(*found.cached_bytes)),
+        ("streamed", figures.between(*found.streamed_bytes)),
+        *([("streaming", _streaming(found))] if found.streamed_bytes[1] else []),
         ("runtime", f"{DEFAULT_RUNTIME} or later; {found.lowest_runtime} if compiled for it"),
     ]
     print_facts(facts)
@@ -143,7 +143,7 @@ def show_forecast(found: Forecast) -> None:
         columns = (">number", "operator", "output", ">KiB", "parameters")
         print_table("Not surely on the chip", columns, [_layer(operator) for operator in layers])
     notes = [f"uncertain: {text}" for text in found.uncertain]
-    print_notes(*notes, *([f"streaming is reckoned at {ASSUMPTION}"] if found.least.streamed else []))
+    print_notes(*notes, *([f"streaming is reckoned at {ASSUMPTION}"] if found.streamed_bytes[1] else []))
 
 
 def show_compiled(found: Compiled) -> None:

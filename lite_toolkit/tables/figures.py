@@ -22,6 +22,11 @@ def decimal(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 
+def milliseconds(value: float) -> str:
+    """With two digits, or three of less than one."""
+    return decimal(value, 2 if value >= 1 else 3)
+
+
 def millions(count: int, digits: int = 1) -> str:
     """A count of millions."""
     return f"{count / 1e6:,.{digits}f}M"
