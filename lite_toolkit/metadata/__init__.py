@@ -38,7 +38,7 @@ def write(source: Path | bytes, new: Metadata) -> bytes:
     graph = read_graph(source)
     document, files = documents.composed(graph, documents.document_of(graph) or {}, archive.files(graph.content), new)
     bare = read_graph(strip(graph.content))
-    return archive.joined(entries.added(bare, [(documents.ENTRY, schema.encode(document))]), files)
+    return archive.joined(entries.added(bare, [(schema.ENTRY, schema.encode(document))]), files)
 
 
 def strip(source: Path | bytes) -> bytes:
@@ -48,4 +48,4 @@ def strip(source: Path | bytes) -> bytes:
         ModelError: the model is damaged.
     """
     content = read_graph(source).content
-    return entries.removed(read_graph(content[: archive.model_bytes(content)]), documents.ENTRY)
+    return entries.removed(read_graph(content[: archive.model_bytes(content)]), schema.ENTRY)

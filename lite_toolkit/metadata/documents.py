@@ -13,7 +13,6 @@ Document = dict[str, Any]
 Files = dict[str, bytes]
 
 _LABELS, _CALIBRATION = "TENSOR_AXIS_LABELS", "TENSOR_AXIS_SCORE_CALIBRATION"
-ENTRY = "TFLITE_METADATA"  # the name of the model's entry
 _PARSER = "1.0.0"  # the oldest that knows labels, normalization, thresholds and calibration
 _PIXELS = {"max": 255, "min": 0}
 _PROBABILITIES = ("SOFTMAX", "LOGISTIC")
@@ -22,7 +21,7 @@ _PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 def document_of(graph: Graph) -> dict[str, Any] | None:
     """The first metadata of a model; clients read no other."""
     for entry in graph.metadata:
-        if entry.name == ENTRY:
+        if entry.name == schema.ENTRY:
             return schema.decode(bytes(graph.buffer_content(entry.buffer)))
     return None
 
