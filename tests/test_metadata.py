@@ -23,9 +23,11 @@ from lite_toolkit.classification import Classifier
 from lite_toolkit.cli import main
 from lite_toolkit.errors import ModelError
 from lite_toolkit.flatbuffer import root
+from lite_toolkit.flatbuffer_writer import Numbers, Scalar, Value
+from lite_toolkit.flatbuffer_writer import write as flatbuffer
 from lite_toolkit.graph import read_graph
 from lite_toolkit.inspection import inspect
-from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, schema
+from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, entries, schema
 from lite_toolkit.metadata import files as metadata_files
 from lite_toolkit.metadata.contradictions import contradictions
 from lite_toolkit.runtime import Model
@@ -154,6 +156,57 @@ def test_other_entries_are_kept(bare: bytes, full: bytes) -> None:
     for old, new in zip(before.buffers, after.buffers[:-1], strict=True):
         assert bare[old.offset : old.offset + old.size] == full[new.offset : new.offset + new.size]
         assert not old.size or (new.offset - old.offset) % 64 == 0
+
+
+def small(operator: dict[int, Value] | None = None, **fields: Value) -> bytes:
+    """A model of one operator, with other fields of the root and of the operator."""
+    tensor: Value = {0: Numbers("i", [1, 4]), 1: Scalar("b", 0), 2: Scalar("I", 0), 3: "t"}
+    made: Value = {0: Scalar("I", 0), 1: Numbers("i", [0]), 2: Numbers("i", [1]), **(operator or {})}
+    graph: Value = {0: [tensor, tensor], 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [made]}
+    code: Value = {0: Scalar("b", 32), 1: "own", 3: Scalar("i", 32)}
+    numbered = {int(name.removeprefix("field")): value for name, value in fields.items()}
+    return flatbuffer({0: Scalar("I", 3), 1: [code], 2: [graph], 4: [{}], **numbered}, b"TFL3")
+
+
+def test_the_root_keeps_every_field() -> None:
+    changed = metadata.write(small(field8=[{0: "weights.bin"}], field9=[{0: Scalar("I", 7)}]), Metadata(name="other"))
+    model = root(changed, FIELDS["Model"], "model")
+    (group,), (buffer,) = (model.tables(name, {"it": 0}) for name in ("external_buffer_groups", "external_buffers"))
+    assert (group.text("it"), buffer.integer("it", "I")) == ("weights.bin", 7)
+
+
+def test_the_roots_fields_are_the_runtimes() -> None:
+    runtime = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    assert len(FIELDS["Model"]) == len(vars(runtime.ModelT()))
+    numbers = [*vars(runtime.OperatorT())]
+    assert FIELDS["Operator"]["large_custom_options_offset"] == numbers.index("largeCustomOptionsOffset")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (small(field10=[{0: "new"}]), "model has field 10 of a later schema, which a changed model would lose"),
+        (small({9: Scalar("Q", 640), 10: Scalar("Q", 5)}), r"operators\[0\] has its options behind the tables"),
+    ],
+)
+def test_what_would_be_lost_is_refused(model: bytes, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        metadata.write(model, Metadata(name="other"))
+    assert metadata.strip(model) == model
+
+
+@pytest.mark.parametrize("names", [(schema.ENTRY, schema.ENTRY), (schema.ENTRY, "another", schema.ENTRY)])
+def test_of_several_entries_none_is_left(bare: bytes, names: tuple[str, ...]) -> None:
+    contents = [(name, schema.encode({"name": f"number {index}"})) for index, name in enumerate(names)]
+    several = entries.added(read_graph(bare), contents)
+    stripped = metadata.strip(several)
+    assert metadata.read(stripped) is None
+    left = [name for name in names if name != schema.ENTRY]
+    assert [entry.name for entry in read_graph(stripped).metadata][len(read_graph(bare).metadata) :] == left
+    assert b"number 0" not in stripped
+    changed = metadata.read(metadata.write(several, Metadata(name="new")))
+    assert changed is not None
+    assert changed.name == "new"
 
 
 # The owner's words
