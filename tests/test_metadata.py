@@ -124,6 +124,42 @@ def test_what_is_not_given_stays(full: bytes) -> None:
     )
 
 
+LABELS = "TENSOR_AXIS_LABELS"
+OTHERS = tuple(f"other {index}" for index in range(1000))
+
+
+def of_others(
+    bare: bytes, files: dict[str, tuple[str, ...]], scores: list[dict[str, str]], **document: list[dict[str, str]]
+) -> bytes:
+    """A model with files of labels, entries of its output, and more of a document."""
+    ends = {"input_tensor_metadata": [{}], "output_tensor_metadata": [{"associated_files": scores}]}
+    content = schema.encode({"subgraph_metadata": [ends], **document})
+    texts = {name: "\n".join(names).encode() for name, names in files.items()}
+    return archive.joined(entries.added(read_graph(bare), [(schema.ENTRY, content)]), texts)
+
+
+def test_labels_of_another_locale_stay_though_their_file_has_the_name(bare: bytes) -> None:
+    english = of_others(bare, {"labels.txt": NAMES}, [{"name": "labels.txt", "type": LABELS, "locale": "en"}])
+    changed = metadata.write(english, Metadata(labels={"": OTHERS}))
+    found = metadata.read(changed)
+    assert found is not None
+    assert found.labels == {"": OTHERS, "en": NAMES}
+    assert found.files == ("labels-2.txt", "labels.txt")
+    # MediaPipe takes the first file for the classes' own names.
+    assert [*found.labels] == ["", "en"]
+    assert metadata.write(changed, Metadata(labels={"": OTHERS})) == changed
+
+
+def test_a_replaced_file_stays_where_something_else_names_it(bare: bytes) -> None:
+    entry = {"name": "labels.txt", "type": LABELS}
+    shared = of_others(bare, {"labels.txt": NAMES}, [entry], associated_files=[entry])
+    files = archive.files(metadata.write(shared, Metadata(labels={"": OTHERS})))
+    assert {name: text.decode().splitlines()[0] for name, text in files.items()} == {
+        "labels.txt": "class 0",
+        "labels-2.txt": "other 0",
+    }
+
+
 def test_the_files_are_a_plain_archive(full: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(full)) as opened:
         assert opened.testzip() is None
