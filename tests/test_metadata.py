@@ -150,6 +150,13 @@ def test_labels_of_another_locale_stay_though_their_file_has_the_name(bare: byte
     assert metadata.write(changed, Metadata(labels={"": OTHERS})) == changed
 
 
+def test_of_two_files_of_one_locale_the_first_counts(bare: bytes) -> None:
+    scores = [{"name": name, "type": LABELS} for name in ("b.txt", "a.txt")]
+    found = metadata.read(of_others(bare, {"a.txt": OTHERS, "b.txt": NAMES}, scores))
+    assert found is not None
+    assert found.labels == {"": NAMES}
+
+
 def test_a_replaced_file_stays_where_something_else_names_it(bare: bytes) -> None:
     entry = {"name": "labels.txt", "type": LABELS}
     shared = of_others(bare, {"labels.txt": NAMES}, [entry], associated_files=[entry])
@@ -168,6 +175,13 @@ def test_the_files_are_a_plain_archive(full: bytes) -> None:
     assert {(member.compress_type, member.date_time) for member in members} == {(0, (1980, 1, 1, 0, 0, 0))}
     # Offsets count from the start of the file, for readers that do not look for the archive's own start.
     assert full[members[0].header_offset :].startswith(b"PK\x03\x04")
+
+
+def test_the_files_are_the_same_from_every_system(
+    bare: bytes, full: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    assert metadata.write(bare, FULL) == full
 
 
 def test_the_model_runs_as_before(bare: bytes, full: bytes) -> None:
@@ -605,6 +619,24 @@ def test_archives_that_no_writer_makes(
     assert (done.exit_code, message in done.stderr) == (1, True), done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "files").exists()
+
+
+def test_too_many_files_are_not_even_listed(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_members(bare, *((str(index), b"") for index in range(1001))))
+    with pytest.raises(ModelError, match="1001 associated files: at most 1000 are allowed"):
+        inspect(path)
+
+
+@pytest.mark.parametrize("name", ["Namen der M\u00f6bel.txt", "M\u00f6bel\u2026.txt"])
+def test_names_beyond_ascii(bare: bytes, name: str) -> None:
+    written = with_members(bare, (name, b"cat"), ("z.txt", b"dog"))
+    assert archive.files(written) == {name: b"cat", "z.txt": b"dog"}
+
+
+def test_names_in_the_code_page_of_old_archives(bare: bytes) -> None:
+    written = with_members(bare, ("AAAAAAAAAA.txt", b"cat"), ("z.txt", b"dog")).replace(b"AAAAAAAAAA", b"\xb0" * 10)
+    assert archive.files(written) == {"\u2591" * 10 + ".txt": b"cat", "z.txt": b"dog"}
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

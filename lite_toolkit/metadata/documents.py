@@ -39,11 +39,7 @@ def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metada
     return Metadata(
         **{name: labels.shown(document[name]) for name in TEXTS if name in document},
         normalization=_normalization(image),
-        labels={
-            file.get("locale", ""): labels.parse(files[file["name"]], f"associated file {file['name'][:60]!r}")
-            for file in _files(scores, _LABELS)
-            if file.get("name") in files
-        },
+        labels=_labels(scores, files),
         score_threshold=_option(scores, "ScoreThresholdingOptions").get("global_score_threshold"),
         score_calibration=_calibration(scores, files),
         files=tuple(map(labels.shown, files)),
@@ -203,6 +199,16 @@ def _files(tensor: Mapping[str, Any], kind: str) -> list[Document]:
 def _normalization(image: Mapping[str, Any]) -> Normalization | None:
     options = _option(image, "NormalizationOptions")
     return Normalization(tuple(options.get("mean", ())), tuple(options.get("std", ()))) if options else None
+
+
+def _labels(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
+    """Of several files of one locale, clients take the first."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in _files(scores, _LABELS):
+        name, locale = file.get("name"), labels.shown(file.get("locale", ""))
+        if name in files and locale not in found:
+            found[locale] = labels.parse(files[name], f"associated file {name[:60]!r}")
+    return found
 
 
 def _calibration(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> ScoreCalibration | None:
