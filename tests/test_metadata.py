@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from lite_toolkit import manifest, metadata, pipeline
-from lite_toolkit.classification import Classifier
+from lite_toolkit.classification import Classifier, describe
 from lite_toolkit.cli import main
 from lite_toolkit.errors import ModelError
 from lite_toolkit.flatbuffer import root
@@ -30,6 +30,7 @@ from lite_toolkit.inspection import inspect
 from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, entries, schema
 from lite_toolkit.metadata import files as metadata_files
 from lite_toolkit.metadata.contradictions import contradictions
+from lite_toolkit.preprocessing import PRESETS
 from lite_toolkit.runtime import Model
 from lite_toolkit.schema import FIELDS
 
@@ -433,6 +434,85 @@ def test_a_model_without_manifest_is_used_as_its_metadata_says(full: bytes, tmp_
     assert found.labels == NAMES
     (note,) = found.notes
     assert "metadata" in note
+
+
+@pytest.fixture
+def photograph(photographs: Path) -> Path:
+    return sorted(photographs.iterdir())[0]
+
+
+LATIN = "associated file 'labels.txt' is not a UTF-8 text file of labels"
+
+
+@pytest.mark.parametrize(
+    ("labels", "locale", "doubt"),
+    [
+        (b"caf\xe9\n" * 1000, "", LATIN),
+        (b"cat\n" * 999, "", "999 labels for a model of 1000 classes"),
+        (b"cat\n" * 1000, "en_US.UTF-8", None),
+    ],
+    ids=["latin", "count", "locale"],
+)
+def test_odd_labels_are_a_hint_that_is_left_out(
+    bare: bytes, tmp_path: Path, photograph: Path, labels: bytes, locale: str, doubt: str | None
+) -> None:
+    path, scores = tmp_path / "alone.tflite", [{"name": "labels.txt", "type": LABELS, "locale": locale}]
+    normalized = {"process_units": [{"options": {"NormalizationOptions": {"mean": [1.0], "std": [2.0]}}}]}
+    ends = {"input_tensor_metadata": [normalized], "output_tensor_metadata": [{"associated_files": scores}]}
+    content = schema.encode({"name": "theirs", "subgraph_metadata": [ends]})
+    model = entries.added(read_graph(bare), [(schema.ENTRY, content)])
+    path.write_bytes(archive.joined(model, {"labels.txt": labels}))
+
+    found = describe(path)
+    assert (found.preprocessing.mean, found.labels is None) == ((1.0,) * 3, doubt is not None)
+    assert found.doubt == (f"Not all of the model's metadata is used: {doubt}." if doubt else None)
+    done = CliRunner().invoke(main, ["classify", str(path), str(photograph)])
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 2 if doubt else 1)
+    assert (found.doubt or "") in " ".join(done.stderr.split())
+
+    given = describe(path, preprocessing=PRESETS["lite"], labels=NAMES)
+    assert (given.notes, given.labels) == ((), NAMES)
+
+    inspected = inspect(path)
+    assert inspected.metadata[-1] == schema.ENTRY
+    assert inspected.model_metadata is not None
+    assert inspected.model_metadata.name == "theirs"
+    assert inspected.model_metadata_error == (doubt if doubt == LATIN else None)
+
+
+def test_damaged_metadata_is_told_and_left_out(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "alone.tflite"
+    path.write_bytes(entries.added(read_graph(bare), [(schema.ENTRY, b"nonsense")]))
+    found = inspect(path)
+    assert (found.metadata[-1], found.model_metadata) == (schema.ENTRY, None)
+    told = "metadata: b'ense' where b'M001' belongs"
+    assert found.model_metadata_error == told
+    assert f"metadata error    {told}" in CliRunner().invoke(main, ["inspect", str(path)]).stdout
+    assert describe(path).doubt == f"Not all of the model's metadata is used: {told}."
+
+
+def test_labels_of_a_manifest_are_shown_without_orders_to_a_terminal(model: Path) -> None:
+    beside = json.loads(manifest.path_of(model).read_text())
+    named = ["a\x1b]0;title\x07", "two\nlines", "caf\u00e9\u00a0noir", *NAMES[3:]]
+    manifest.path_of(model).write_text(json.dumps({**beside, "labels": named}))
+    labels = describe(model).labels
+    assert labels is not None
+    assert [*labels[:4]] == ["a\ufffd]0;title\ufffd", "two lines", "caf\u00e9\u00a0noir", "class 3"]
+
+
+@pytest.mark.parametrize("locale", ["en_US.UTF-8", "x" * 9, "de\n"])
+def test_a_locale_is_written_only_where_it_is_one(bare: bytes, locale: str) -> None:
+    with pytest.raises(ModelError, match="must be a language tag such as en or pt-BR"):
+        metadata.write(bare, Metadata(labels={locale: NAMES}))
+
+
+def test_a_single_number_is_no_score_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "scalar.tflite"
+    image, score = ({0: Numbers("i", shape), 1: Scalar("b", 0), 2: Scalar("I", 0)} for shape in ([1, 8, 8, 3], []))
+    graph: Value = {0: [image, score], 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: []}
+    path.write_bytes(flatbuffer({0: Scalar("I", 3), 1: [], 2: [graph], 4: [{}]}, b"TFL3"))
+    with pytest.raises(ModelError, match="the output is a single number: one score for each class is needed"):
+        describe(path)
 
 
 # Contradictions

@@ -1,5 +1,6 @@
 """Between what people say of a classifier and the documents of the schema."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -8,7 +9,7 @@ from lite_toolkit import labels
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Subgraph
 from lite_toolkit.metadata import schema
-from lite_toolkit.metadata.values import TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
+from lite_toolkit.metadata.values import LOCALE, TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
 
 Document = dict[str, Any]
 Files = dict[str, bytes]
@@ -50,7 +51,7 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
     """The document and the files of a model with what is new; the rest of `old` and of `kept` stays.
 
     Raises:
-        ModelError: the model is no classifier of images, or what is new does not fit its classes.
+        ModelError: the model is no classifier of images, or what is new does not fit its classes or has no true locale.
     """
     main = graph.subgraphs[0]
     _require_fitting(main, new)
@@ -164,7 +165,9 @@ def _require_fitting(main: Subgraph, new: Metadata) -> None:
         counts = f"{len(main.inputs)} inputs and {len(main.outputs)} outputs"
         raise ModelError(f"a model of {counts}: metadata is written for classifiers of one each")
     classes = classes_of(main)
-    for names in new.labels.values():
+    for locale, names in new.labels.items():
+        if locale and not re.fullmatch(LOCALE, locale):
+            raise ModelError(f"metadata: locale {locale!r}: must be a language tag such as en or pt-BR")
         if len(names) != classes:
             raise ModelError(f"{len(names)} labels for a model of {classes} classes")
         for number, label in enumerate(names):
