@@ -88,6 +88,12 @@ def owner() -> ModuleType:
     return pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
 
 
+def problems(path: Path) -> list[str]:
+    """Where the metadata of a model contradicts it or its manifest."""
+    graph = read_graph(path)
+    return contradictions(path, graph, metadata.read(graph))
+
+
 def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["metadata", *map(str, arguments)])
 
@@ -178,9 +184,7 @@ def test_the_files_are_a_plain_archive(full: bytes) -> None:
     assert full[members[0].header_offset :].startswith(b"PK\x03\x04")
 
 
-def test_the_files_are_the_same_from_every_system(
-    bare: bytes, full: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_files_are_the_same_from_every_system(bare: bytes, full: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     assert metadata.write(bare, FULL) == full
 
@@ -414,7 +418,7 @@ def test_conversion_writes_what_the_manifest_says(named: Path) -> None:
     assert found.normalization == Normalization((127.0,), (128.0,))
     assert found.class_names == NAMES == tuple(beside["labels"])
     assert found.name == named.stem
-    assert contradictions(named) == []
+    assert problems(named) == []
 
 
 def test_inspection_shows_it(model: Path) -> None:
@@ -508,8 +512,8 @@ def test_a_locale_is_written_only_where_it_is_one(bare: bytes, locale: str) -> N
 
 def test_a_single_number_is_no_score_of_classes(tmp_path: Path) -> None:
     path = tmp_path / "scalar.tflite"
-    image, score = ({0: Numbers("i", shape), 1: Scalar("b", 0), 2: Scalar("I", 0)} for shape in ([1, 8, 8, 3], []))
-    graph: Value = {0: [image, score], 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: []}
+    tensors: list[Value] = [{0: Numbers("i", shape), 2: Scalar("I", 0)} for shape in ([1, 8, 8, 3], [])]
+    graph: Value = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: []}
     path.write_bytes(flatbuffer({0: Scalar("I", 3), 1: [], 2: [graph], 4: [{}]}, b"TFL3"))
     with pytest.raises(ModelError, match="the output is a single number: one score for each class is needed"):
         describe(path)
@@ -523,11 +527,11 @@ def test_what_the_manifest_contradicts(model: Path) -> None:
     metadata_files.write(model, model, Metadata(labels={"": NAMES[::-1]}))
     content = metadata.write(model, other)
     model.write_bytes(content)
-    (problem,) = contradictions(model)
+    (problem,) = problems(model)
     assert "their sha256 differ" in problem
     found = json.loads(manifest.path_of(model).read_text())
     manifest.path_of(model).write_text(json.dumps(manifest.moved(found, model, content)))
-    mean, labels = contradictions(model)
+    mean, labels = problems(model)
     assert mean == (
         "Mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) are (127.0, 127.0, 127.0) and (128.0, 128.0, 128.0) in the "
         "manifest."
@@ -544,7 +548,7 @@ def test_files_that_do_not_fit_the_model(full: bytes, tmp_path: Path) -> None:
     del files["score_calibration.txt"]
     path = tmp_path / "model.tflite"
     path.write_bytes(archive.joined(full[: archive.model_bytes(full)], files))
-    assert contradictions(path) == [
+    assert problems(path) == [
         "The file 'score_calibration.txt' is named, but not there.",
         "There are 1001 labels for 1000 classes.",
     ]
@@ -553,7 +557,7 @@ def test_files_that_do_not_fit_the_model(full: bytes, tmp_path: Path) -> None:
 # The command
 
 
-def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path) -> None:
+def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     options = ["--labels", tmp_path / "names.txt", "--labels", f"{tmp_path / 'names.txt'}:pt-BR", "--name", "mine"]
     new = tmp_path / "new/model.tflite"
@@ -565,12 +569,14 @@ def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path) -> No
     assert (found.name, found.score_threshold, found.labels) == ("mine", 0.5, {"": NAMES, "pt-BR": NAMES})
     assert (beside["labels"], beside["model"]["file"]) == (list(NAMES), "model.tflite")
     assert manifest.preprocessing(beside).mean == (1.0, 2.0, 3.0)
-    assert contradictions(new) == []
+    assert problems(new) == []
 
     assert run("extract", new, "-o", tmp_path / "files").exit_code == 0
     assert {path.name for path in (tmp_path / "files").iterdir()} == {"labels.txt", "labels-pt-BR.txt"}
     assert (tmp_path / "files/labels.txt").read_text().splitlines() == list(NAMES)
     assert "--force" in run("extract", new, "-o", tmp_path / "files").stderr
+    monkeypatch.chdir(tmp_path / "files")
+    assert run("extract", new).stdout == f"wrote {Path('model/labels-pt-BR.txt')}\nwrote {Path('model/labels.txt')}\n"
 
     assert run("strip", new, "-o", tmp_path / "bare/model.tflite").exit_code == 0
     assert (tmp_path / "bare/model.tflite").read_bytes() == bare
@@ -586,6 +592,22 @@ def test_a_model_is_changed_in_place_only_by_force(model: Path) -> None:
     assert found is not None
     assert found.normalization == Normalization((127.5,), (127.5,))
     assert sorted(path.suffix for path in model.parent.iterdir()) == [".json", ".tflite"]
+
+
+def test_what_the_manifest_cannot_say_is_not_written(model: Path) -> None:
+    before = model.read_bytes(), manifest.path_of(model).read_bytes()
+    done = run("write", model, "--mean", 0, "--std", 1e-5, "--force")
+    assert done.exit_code == 1
+    assert "std (1e-05, 1e-05, 1e-05): must be three positive numbers" in done.stderr
+    assert (model.read_bytes(), manifest.path_of(model).read_bytes()) == before
+
+
+def test_a_model_is_read_once_to_show_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest.path_of(model).unlink()
+    read, times = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: times.append(path) or read(path))  # type: ignore[func-returns-value]
+    assert run("show", model).exit_code == 0
+    assert times == [model]
 
 
 @pytest.mark.parametrize(
@@ -632,6 +654,7 @@ def with_members(content: bytes, *members: tuple[str | zipfile.ZipInfo, bytes], 
     return stream.getvalue()
 
 
+HIDDEN = "associated file .*: must not begin with a dot, which hides a file"
 NAME = "associated file .*: must be the name of a file, without folders"
 
 
@@ -644,7 +667,8 @@ NAME = "associated file .*: must be the name of a file, without folders"
         ("folder/", NAME),
         ("..\\labels.txt", NAME),
         ("C:labels.txt", NAME),
-        ("..", NAME),
+        ("..", HIDDEN),
+        (".bashrc", HIDDEN),
         ("x" * 256, NAME),
         ("la\x1bbels.txt", "the name holds a control character"),
         ("txt.\u202eslebal", "the name holds a control character"),

@@ -105,8 +105,8 @@ def _require_plain(members: list[zipfile.ZipInfo], start: int, end: int) -> None
             raise ModelError(f"{where} is {problem}: must be a file, stored as it is")
         if member.header_offset < start:
             raise ModelError(f"{where} overlaps with the file before it")
-        name = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
-        start = member.header_offset + _LOCAL_HEADER + len(name) + member.file_size
+        stored = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
+        start = member.header_offset + _LOCAL_HEADER + len(stored) + member.file_size
     if start > end:
         raise ModelError(f"the associated files end at byte {start} of {end}")
 

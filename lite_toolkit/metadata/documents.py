@@ -71,10 +71,10 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
     return {**left, **texts, "subgraph_metadata": [subgraph | tensors, *others], **parser}, files | written
 
 
-def missing_files(document: Mapping[str, Any], files: Mapping[str, bytes]) -> list[str]:
-    """The files that a document names for the model's first output and that are not there."""
-    scores = _first(_first(document.get("subgraph_metadata")).get("output_tensor_metadata"))
-    named = [file.get("name", "") for file in scores.get("associated_files", ())]
+def missing_files(graph: Graph, files: Collection[str]) -> list[str]:
+    """The files that a model's metadata names for its first output and that are not there, as they are shown."""
+    scores = _first(_first((document_of(graph) or {}).get("subgraph_metadata")).get("output_tensor_metadata"))
+    named = [labels.shown(file.get("name", "")) for file in scores.get("associated_files", ())]
     return [name for name in named if name not in files]
 
 
@@ -120,14 +120,15 @@ def _with_option(tensor: Document, name: str, values: Document) -> Document:
 def _new_files(new: Metadata, taken: Collection[str]) -> tuple[list[Document], Files]:
     """The entries of new files among those of the output, and the files, under names that are not taken."""
     entries: list[Document] = []
-    files = {}
+    files: Files = {}
     for locale, names in new.labels.items():
         name = _free_name(f"labels-{locale}" if locale else "labels", {*taken, *files})
         entry = {"name": name, "description": "Names of the classes, one a line.", "type": _LABELS}
         entries.append(entry | ({"locale": locale} if locale else {}))
         files[name] = "".join(f"{label}\n" for label in names).encode()
     if new.score_calibration:
-        name, description = _free_name("score_calibration", taken), "Scale, slope and offset of a sigmoid for each class."
+        name = _free_name("score_calibration", taken)
+        description = "Scale, slope and offset of a sigmoid for each class."
         entries.append({"name": name, "description": description, "type": _CALIBRATION})
         # Without a newline at the end, which would begin one class more.
         files[name] = "\n".join(new.score_calibration.lines).encode()
@@ -208,7 +209,7 @@ def _labels(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, 
     """Of several files of one locale, clients take the first."""
     found: dict[str, tuple[str, ...]] = {}
     for file in _files(scores, _LABELS):
-        name, locale = file.get("name"), labels.shown(file.get("locale", ""))
+        name, locale = file.get("name", ""), labels.shown(file.get("locale", ""))
         if name in files and locale not in found:
             found[locale] = labels.parse(files[name], f"associated file {name[:60]!r}")
     return found
