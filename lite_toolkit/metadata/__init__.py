@@ -24,9 +24,9 @@ def read(source: Path | bytes | Graph) -> Metadata | None:
 
 
 def hint(graph: Graph) -> tuple[Metadata | None, str | None]:
-    """What a model says of itself, for those who can do without, and what is wrong with it.
+    """What a model says of itself, for those who can do without it, and what is wrong with that; None for neither.
 
-    Where its files are damaged, the metadata is read without them, and without labels.
+    Where a file of labels or the archive is damaged, the rest is read without files.
     """
     problem = None
     for files in (archive.files, _no_files):
@@ -55,15 +55,6 @@ def write(source: Path | bytes, new: Metadata) -> bytes:
     return archive.joined(entries.added(bare, [(schema.ENTRY, schema.encode(document))]), files)
 
 
-def _read(graph: Graph, files: Callable[[bytes], documents.Files]) -> Metadata | None:
-    document = documents.document_of(graph)
-    return None if document is None else documents.described(document, files(graph.content))
-
-
-def _no_files(_content: bytes) -> documents.Files:
-    return {}
-
-
 def strip(source: Path | bytes) -> bytes:
     """The bytes of a model without metadata and associated files: those that `write` was given, where it put them.
 
@@ -72,3 +63,12 @@ def strip(source: Path | bytes) -> bytes:
     """
     content = read_graph(source).content
     return entries.removed(read_graph(content[: archive.model_bytes(content)]), schema.ENTRY)
+
+
+def _read(graph: Graph, files: Callable[[bytes], documents.Files]) -> Metadata | None:
+    document = documents.document_of(graph)
+    return None if document is None else documents.described(document, files(graph.content))
+
+
+def _no_files(_content: bytes) -> documents.Files:
+    return {}

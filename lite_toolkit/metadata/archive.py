@@ -19,7 +19,7 @@ MOST_FILES = 1000
 _LOCAL_HEADER = 30  # bytes before a member's name
 _ENCRYPTED, _UTF8 = 1, 0x800  # bits of a member's flags; without the second its name is of code page 437
 _UNIX = 3  # the system that a file was added on
-_LISTED = b"PK\x01\x02"  # what each member begins with in the archive's list
+_LISTED = b"PK\x01\x02"  # how each member begins in the archive's list
 
 
 def names(content: bytes) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def _members(content: bytes) -> tuple[list[zipfile.ZipInfo], int]:
     """
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return [], len(content)
-    # Before zipfile makes an object of each, of ten times its bytes.
+    # No more can be listed, and zipfile makes an object of each, of ten times its bytes.
     if (count := content.count(_LISTED)) > MOST_FILES:
         raise ModelError(f"{count} associated files: at most {MOST_FILES} are allowed")
     with _readable(content) as archive:
