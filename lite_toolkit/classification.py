@@ -15,7 +15,7 @@ from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.graph import Graph, Tensor, read_graph
 from lite_toolkit.images import find_images, read_image
-from lite_toolkit.labels import visible
+from lite_toolkit.labels import odd_characters, shown
 from lite_toolkit.metadata import Metadata
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
@@ -202,7 +202,7 @@ def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path)
     if labels is None:
         return None
     if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-        return [visible(label) for label in labels]
+        return [shown(label) if odd_characters(label) else label for label in labels]
     raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
 
 

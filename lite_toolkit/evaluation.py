@@ -211,7 +211,7 @@ def _load(request: Request) -> _Models:
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
     numbering = Numbering(sides[0].classes, index, sides[0].labels)
     compiled = sides[0].compiled
-    notes = tuple(filter(None, (note, sides[0].doubt, compiled.note if compiled else None)))
+    notes = tuple(filter(None, (note, compiled.note if compiled else None)))
     sha256 = tuple(_sha256(path) for path in request.models)
     # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
     runtime = None if request.device else runtime_version()

@@ -501,7 +501,7 @@ def test_labels_of_a_manifest_are_shown_without_orders_to_a_terminal(model: Path
     manifest.path_of(model).write_text(json.dumps({**beside, "labels": named}))
     labels = describe(model).labels
     assert labels is not None
-    assert [*labels[:4]] == ["a\ufffd]0;title\ufffd", "two\ufffdlines", "caf\u00e9\u00a0noir", "class 3"]
+    assert [*labels[:4]] == ["a\ufffd]0;title\ufffd", "two lines", "caf\u00e9\u00a0noir", "class 3"]
 
 
 @pytest.mark.parametrize("locale", ["en_US.UTF-8", "x" * 9, "de\n"])
