@@ -166,8 +166,7 @@ def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[Prep
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"{model}: an image needs a model with one input of shape (1, height, width, 3)")
     described = manifest.read(model)
-    told = metadata.read(graph) if described is None else None
-    return find_preprocessing(inputs[0], described, told, given)
+    return find_preprocessing(inputs[0], described, metadata.hint(graph)[0], given)
 
 
 def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: jobs.Run) -> Profile:

@@ -15,6 +15,7 @@ from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.graph import Graph, Tensor, read_graph
 from lite_toolkit.images import find_images, read_image
+from lite_toolkit.labels import odd_characters, shown
 from lite_toolkit.metadata import Metadata
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
@@ -53,6 +54,7 @@ class Description:
         note: how the preprocessing was found, where that is not certain.
         told: the fields of the preprocessing that the user, a manifest or metadata tells; others are assumed.
         compiled: what is inside a model that an Edge TPU is to run; None for any other delegate.
+        doubt: what of the model's own metadata was looked for, and is wrong.
     """
 
     image: TensorInfo
@@ -62,6 +64,7 @@ class Description:
     note: str | None
     told: tuple[str, ...]
     compiled: Compiled | None
+    doubt: str | None = None
 
     @property
     def minimum_runtime(self) -> int | None:
@@ -71,7 +74,7 @@ class Description:
     @property
     def notes(self) -> tuple[str, ...]:
         """What users should know before the model runs."""
-        return tuple(filter(None, (self.note, self.compiled.note if self.compiled else None)))
+        return tuple(filter(None, (self.note, self.doubt, self.compiled.note if self.compiled else None)))
 
 
 def describe(
@@ -90,15 +93,26 @@ def describe(
     graph = read_graph(path)
     compiled = for_delegate(path, graph, delegate)
     image, scores = ends(*endpoints(graph))
-    found = manifest.read(path)
-    told = metadata.read(graph) if found is None else None
+    if not scores.shape:
+        raise ModelError("the output is a single number: one score for each class is needed")
+    classes, found = scores.shape[-1], manifest.read(path)
+    wanted = found is None and (preprocessing is None or labels is None)
+    told, doubt = _hint(graph, classes) if wanted else (None, None)
     spec, note = find_preprocessing(image, found, told, preprocessing)
     labels = labels if labels is not None else _labels(found, told, path)
-    classes = scores.shape[-1]
     if labels is not None and len(labels) != classes:
         raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
     fields = EVERYTHING if note is None else ("mean", "std") if told and told.normalization else ()
-    return Description(image, classes, spec, labels, note, fields, compiled)
+    return Description(image, classes, spec, labels, note, fields, compiled, doubt)
+
+
+def _hint(graph: Graph, classes: int) -> tuple[Metadata | None, str | None]:
+    """The model's own metadata, without labels of another number; and what is wrong with it."""
+    told, problem = metadata.hint(graph)
+    if told and told.class_names and len(told.class_names) != classes:
+        problem = f"{len(told.class_names)} labels for a model of {classes} classes"
+        told = dataclasses.replace(told, labels={})
+    return told, f"Not all of the model's metadata is used: {problem}." if problem else None
 
 
 def endpoints(graph: Graph) -> tuple[list[TensorInfo], list[TensorInfo]]:
@@ -190,8 +204,10 @@ def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path)
     if found is None:
         return told.class_names if told else None
     labels = found.get("labels")
-    if labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-        return labels
+    if labels is None:
+        return None
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+        return [shown(label) if odd_characters(label) else label for label in labels]
     raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
 
 

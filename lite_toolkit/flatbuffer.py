@@ -63,6 +63,13 @@ class Table:
         """Whether the file holds the field."""
         return self._field(field) is not None
 
+    def field_numbers(self) -> list[int]:
+        """The schema's number of every field that the file holds, those that `fields` leaves out included."""
+        source = self._source
+        vtable = self._position - source.integer("i", self._position, self.where)
+        slots = (source.integer("H", vtable, self.where) - 4) // 2
+        return [number for number in range(slots) if source.integer("H", vtable + 4 + 2 * number, self.where)]
+
     def integer(self, field: str, code: str, default: int = 0) -> int:
         """A scalar field of the struct format `code`, such as "i" for int32; `default` where the file leaves it out."""
         position = self._field(field)

@@ -86,6 +86,7 @@ class Inspection:
             products of activations, and custom operators, in which a compiled model keeps its weights.
         metadata, associated_files, signatures: names.
         model_metadata: what the TFLite Model Metadata says.
+        model_metadata_error: what is wrong with it; None where nothing is.
     """
 
     file: str
@@ -105,6 +106,7 @@ class Inspection:
     sizes: Sizes
     metadata: tuple[str, ...]
     model_metadata: Metadata | None
+    model_metadata_error: str | None
     associated_files: tuple[str, ...]
     signatures: tuple[str, ...]
 
@@ -135,6 +137,7 @@ def inspect(path: Path | str) -> Inspection:
     constants = _constants(graph)
     parameters = [tensor for role, tensor in constants.values() if role != "other"]
     archive_bytes = len(graph.content) - archive.model_bytes(graph.content)
+    told, problem = metadata.hint(graph)
     return Inspection(
         file=Path(path).name,
         size_bytes=len(graph.content),
@@ -154,7 +157,8 @@ def inspect(path: Path | str) -> Inspection:
         ),
         sizes=_sizes(graph, constants, archive_bytes),
         metadata=tuple(entry.name for entry in graph.metadata),
-        model_metadata=metadata.read(graph),
+        model_metadata=told,
+        model_metadata_error=problem,
         associated_files=archive.names(graph.content),
         signatures=graph.signatures,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Positions = NDArray[np.floating[Any]]
     Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
     Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "mediapipe"]
 
@@ -28,6 +29,7 @@ PILLOW: tuple[Interpolation, ...] = ("nearest", "lanczos", "bilinear", "bicubic"
 INTERPOLATIONS: tuple[Interpolation, ...] = (*PILLOW, "mediapipe")
 MAXIMUM_RESIZED_PIXELS = 1 << 26  # 268 MB in Pillow: only an image shaped like a ribbon comes near it
 _STEPS = 32  # of a pixel, that OpenCV rounds positions to
+_BLOCK = 256  # pixels a side that are sampled at once, in 10 MB
 
 
 def frame(image: Image.Image, size: Sides, crop: Crop, fraction: float, interpolation: Interpolation) -> Image.Image:
@@ -57,32 +59,51 @@ def _resize(image: Image.Image, size: Sides, interpolation: Interpolation) -> Im
             f"at most {MAXIMUM_RESIZED_PIXELS:,} pixels are allowed on the way"
         )
     if interpolation == "mediapipe":
-        return Image.fromarray(_sampled(np.asarray(image), size))
+        return Image.fromarray(_as_mediapipe(np.asarray(image), size))
     # Width first, as Pillow did until 12: 13 begins with the cheaper axis, which moves pixels by a few levels.
     kernel: Any = PILLOW.index(interpolation)
     return image.resize((size[0], image.height), kernel).resize(size, kernel)
 
 
-def _sampled(pixels: NDArray[np.uint8], size: Sides) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3) by bilinear interpolation without antialiasing, as MediaPipe does it on a CPU.
+def _as_mediapipe(pixels: NDArray[np.uint8], size: Sides) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3), stretched as MediaPipe does it on a CPU: the first pixel stays at the corner.
 
-    The first pixel stays at the corner. Found by feeding MediaPipe 1.2.2 images and a model that gives its input back:
-    equal in every pixel, but where a position lies in the middle between two steps, which floats decide there.
+    Found by feeding MediaPipe 1.2.2 images and a model that gives its input back: equal in every pixel, but where a
+    position lies in the middle between two steps, which floats decide there.
     """
-    left, right, across = _positions(pixels.shape[1], size[0])
-    upper, lower, down = _positions(pixels.shape[0], size[1])
-    across, down = across[:, None], down[:, None, None]
-    # The distances are int32, and so is all that they weigh: 255 * 32 * 32 needs 18 bits.
-    rows = [pixels[y[:, None], left] * (_STEPS - across) + pixels[y[:, None], right] * across for y in (upper, lower)]
-    weighted = rows[0] * (_STEPS - down) + rows[1] * down
-    return ((weighted + _STEPS**2 // 2) // _STEPS**2).astype(np.uint8)
+    ys, xs = (
+        np.minimum(np.rint(np.arange(wanted) * (_STEPS * length / wanted)) / _STEPS, length - 1)
+        for length, wanted in zip(pixels.shape, reversed(size))
+    )
+    return sample(pixels, ys, xs)
 
 
-def _positions(length: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-    """For each of `wanted` pixels: the two that it lies between, and its distance from the first in steps."""
-    positions = np.rint(np.arange(wanted) * (_STEPS * length / wanted)).astype(np.int64)
-    first = np.minimum(positions // _STEPS, length - 1)
-    return first, np.minimum(first + 1, length - 1), (positions % _STEPS).astype(np.int32)
+def sample(pixels: NDArray[np.uint8], ys: Positions, xs: Positions) -> NDArray[np.uint8]:
+    """Bilinear values at rows `ys` and columns `xs`, without antialiasing; the edges are repeated.
+
+    Args:
+        pixels: uint8 (height, width, 3).
+        ys, xs: positions in pixels, of which the first is at 0.
+
+    Returns:
+        uint8 (len(ys), len(xs), 3), rounded half up.
+    """
+    made = np.empty((len(ys), len(xs), 3), np.uint8)
+    for top in range(0, len(ys), _BLOCK):
+        for left in range(0, len(xs), _BLOCK):
+            rows, columns = slice(top, top + _BLOCK), slice(left, left + _BLOCK)
+            made[rows, columns] = _sampled(pixels, ys[rows], xs[columns])
+    return made
+
+
+def _sampled(pixels: NDArray[np.uint8], ys: Positions, xs: Positions) -> NDArray[np.floating[Any]]:
+    top, left = np.floor(ys).astype(np.intp), np.floor(xs).astype(np.intp)
+    down, right = (ys - top)[:, None, None], (xs - left)[None, :, None]
+    rows = [(top + offset).clip(0, pixels.shape[0] - 1)[:, None] for offset in (0, 1)]
+    columns = [(left + offset).clip(0, pixels.shape[1] - 1) for offset in (0, 1)]
+    upper, lower = (pixels[row, columns[0]] * (1 - right) + pixels[row, columns[1]] * right for row in rows)
+    mixed: NDArray[np.floating[Any]] = np.floor(upper * (1 - down) + lower * down + 0.5)
+    return mixed
 
 
 def _covering_size(image: Image.Image, size: Sides, fraction: float) -> Sides:

@@ -10,12 +10,14 @@ def _numbered(names: str) -> dict[str, int]:
 
 # In each table the fields stand in the order of their numbers; "-" is one that is not read.
 FIELDS: dict[str, dict[str, int]] = {
-    "Model": _numbered("version operator_codes subgraphs description buffers metadata_buffer metadata signature_defs"),
+    "Model": _numbered("""version operator_codes subgraphs description buffers metadata_buffer metadata signature_defs
+        external_buffer_groups external_buffers"""),
     "OperatorCode": _numbered("deprecated_builtin_code custom_code version builtin_code"),
     "SubGraph": _numbered("tensors inputs outputs operators name"),
     "Tensor": _numbered("shape type buffer name quantization is_variable - shape_signature"),
     "QuantizationParameters": _numbered("- - scale zero_point - - quantized_dimension"),
-    "Operator": _numbered("opcode_index inputs outputs builtin_options_type builtin_options custom_options"),
+    "Operator": _numbered("""opcode_index inputs outputs builtin_options_type builtin_options custom_options - - -
+        large_custom_options_offset"""),
     "Buffer": _numbered("data offset size"),
     "Metadata": _numbered("name buffer"),
     "SignatureDef": _numbered("- - signature_key"),

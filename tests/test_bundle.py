@@ -437,22 +437,6 @@ def test_mediapipe_holds_parity(bundle: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["parity holds"]), done.stderr
 
 
-@pytest.mark.parametrize(
-    ("ys", "xs", "expected"),
-    [
-        ([0.0], [0.0, 1.0], [[10, 20]]),
-        ([0.5], [0.0, 0.5], [[20, 25]]),  # halves round up
-        ([0.0, 0.25], [0.25], [[13], [18]]),  # 12.5 and 17.5
-        ([-0.5, 1.5], [-0.5, 1.5], [[10, 20], [30, 40]]),  # the edges are repeated
-    ],
-)
-def test_bilinear_values(ys: list[float], xs: list[float], expected: list[list[int]]) -> None:
-    pixels = np.repeat(np.array([[10, 20], [30, 40]], np.uint8)[..., None], 3, axis=2)
-    found = clients.sample(pixels, np.array(ys), np.array(xs))
-    assert found.dtype == np.uint8
-    assert found[..., 1].tolist() == expected
-
-
 def test_without_antialiasing_is_what_pillow_transforms() -> None:
     """Pillow's transformations, unlike its resize, are not antialiased."""
     spec = google_lite(48)

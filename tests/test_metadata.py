@@ -19,15 +19,18 @@ import pytest
 from click.testing import CliRunner
 
 from lite_toolkit import manifest, metadata, pipeline
-from lite_toolkit.classification import Classifier
+from lite_toolkit.classification import Classifier, describe
 from lite_toolkit.cli import main
 from lite_toolkit.errors import ModelError
 from lite_toolkit.flatbuffer import root
+from lite_toolkit.flatbuffer_writer import Numbers, Scalar, Value
+from lite_toolkit.flatbuffer_writer import write as flatbuffer
 from lite_toolkit.graph import read_graph
 from lite_toolkit.inspection import inspect
-from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, schema
+from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, entries, schema
 from lite_toolkit.metadata import files as metadata_files
 from lite_toolkit.metadata.contradictions import contradictions
+from lite_toolkit.preprocessing import PRESETS
 from lite_toolkit.runtime import Model
 from lite_toolkit.schema import FIELDS
 
@@ -85,6 +88,12 @@ def owner() -> ModuleType:
     return pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
 
 
+def problems(path: Path) -> list[str]:
+    """Where the metadata of a model contradicts it or its manifest."""
+    graph = read_graph(path)
+    return contradictions(path, graph, metadata.read(graph))
+
+
 def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["metadata", *map(str, arguments)])
 
@@ -122,6 +131,49 @@ def test_what_is_not_given_stays(full: bytes) -> None:
     )
 
 
+LABELS = "TENSOR_AXIS_LABELS"
+OTHERS = tuple(f"other {index}" for index in range(1000))
+
+
+def of_others(
+    bare: bytes, files: dict[str, tuple[str, ...]], scores: list[dict[str, str]], **document: list[dict[str, str]]
+) -> bytes:
+    """A model with files of labels, entries of its output, and more of a document."""
+    ends = {"input_tensor_metadata": [{}], "output_tensor_metadata": [{"associated_files": scores}]}
+    content = schema.encode({"subgraph_metadata": [ends], **document})
+    texts = {name: "\n".join(names).encode() for name, names in files.items()}
+    return archive.joined(entries.added(read_graph(bare), [(schema.ENTRY, content)]), texts)
+
+
+def test_labels_of_another_locale_stay_though_their_file_has_the_name(bare: bytes) -> None:
+    english = of_others(bare, {"labels.txt": NAMES}, [{"name": "labels.txt", "type": LABELS, "locale": "en"}])
+    changed = metadata.write(english, Metadata(labels={"": OTHERS}))
+    found = metadata.read(changed)
+    assert found is not None
+    assert found.labels == {"": OTHERS, "en": NAMES}
+    assert found.files == ("labels-2.txt", "labels.txt")
+    # MediaPipe takes the first file for the classes' own names.
+    assert [*found.labels] == ["", "en"]
+    assert metadata.write(changed, Metadata(labels={"": OTHERS})) == changed
+
+
+def test_of_two_files_of_one_locale_the_first_counts(bare: bytes) -> None:
+    scores = [{"name": name, "type": LABELS} for name in ("b.txt", "a.txt")]
+    found = metadata.read(of_others(bare, {"a.txt": OTHERS, "b.txt": NAMES}, scores))
+    assert found is not None
+    assert found.labels == {"": NAMES}
+
+
+def test_a_replaced_file_stays_where_something_else_names_it(bare: bytes) -> None:
+    entry = {"name": "labels.txt", "type": LABELS}
+    shared = of_others(bare, {"labels.txt": NAMES}, [entry], associated_files=[entry])
+    files = archive.files(metadata.write(shared, Metadata(labels={"": OTHERS})))
+    assert {name: text.decode().splitlines()[0] for name, text in files.items()} == {
+        "labels.txt": "class 0",
+        "labels-2.txt": "other 0",
+    }
+
+
 def test_the_files_are_a_plain_archive(full: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(full)) as opened:
         assert opened.testzip() is None
@@ -130,6 +182,11 @@ def test_the_files_are_a_plain_archive(full: bytes) -> None:
     assert {(member.compress_type, member.date_time) for member in members} == {(0, (1980, 1, 1, 0, 0, 0))}
     # Offsets count from the start of the file, for readers that do not look for the archive's own start.
     assert full[members[0].header_offset :].startswith(b"PK\x03\x04")
+
+
+def test_the_files_are_the_same_from_every_system(bare: bytes, full: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    assert metadata.write(bare, FULL) == full
 
 
 def test_the_model_runs_as_before(bare: bytes, full: bytes) -> None:
@@ -154,6 +211,57 @@ def test_other_entries_are_kept(bare: bytes, full: bytes) -> None:
     for old, new in zip(before.buffers, after.buffers[:-1], strict=True):
         assert bare[old.offset : old.offset + old.size] == full[new.offset : new.offset + new.size]
         assert not old.size or (new.offset - old.offset) % 64 == 0
+
+
+def small(operator: dict[int, Value] | None = None, **fields: Value) -> bytes:
+    """A model of one operator, with other fields of the root and of the operator."""
+    tensor: Value = {0: Numbers("i", [1, 4]), 1: Scalar("b", 0), 2: Scalar("I", 0), 3: "t"}
+    made: Value = {0: Scalar("I", 0), 1: Numbers("i", [0]), 2: Numbers("i", [1]), **(operator or {})}
+    graph: Value = {0: [tensor, tensor], 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [made]}
+    code: Value = {0: Scalar("b", 32), 1: "own", 3: Scalar("i", 32)}
+    numbered = {int(name.removeprefix("field")): value for name, value in fields.items()}
+    return flatbuffer({0: Scalar("I", 3), 1: [code], 2: [graph], 4: [{}], **numbered}, b"TFL3")
+
+
+def test_the_root_keeps_every_field() -> None:
+    changed = metadata.write(small(field8=[{0: "weights.bin"}], field9=[{0: Scalar("I", 7)}]), Metadata(name="other"))
+    model = root(changed, FIELDS["Model"], "model")
+    (group,), (buffer,) = (model.tables(name, {"it": 0}) for name in ("external_buffer_groups", "external_buffers"))
+    assert (group.text("it"), buffer.integer("it", "I")) == ("weights.bin", 7)
+
+
+def test_the_roots_fields_are_the_runtimes() -> None:
+    runtime = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    assert len(FIELDS["Model"]) == len(vars(runtime.ModelT()))
+    numbers = [*vars(runtime.OperatorT())]
+    assert FIELDS["Operator"]["large_custom_options_offset"] == numbers.index("largeCustomOptionsOffset")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (small(field10=[{0: "new"}]), "model has field 10 of a later schema, which a changed model would lose"),
+        (small({9: Scalar("Q", 640), 10: Scalar("Q", 5)}), r"operators\[0\] has its options behind the tables"),
+    ],
+)
+def test_what_would_be_lost_is_refused(model: bytes, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        metadata.write(model, Metadata(name="other"))
+    assert metadata.strip(model) == model
+
+
+@pytest.mark.parametrize("names", [(schema.ENTRY, schema.ENTRY), (schema.ENTRY, "another", schema.ENTRY)])
+def test_of_several_entries_none_is_left(bare: bytes, names: tuple[str, ...]) -> None:
+    contents = [(name, schema.encode({"name": f"number {index}"})) for index, name in enumerate(names)]
+    several = entries.added(read_graph(bare), contents)
+    stripped = metadata.strip(several)
+    assert metadata.read(stripped) is None
+    left = [name for name in names if name != schema.ENTRY]
+    assert [entry.name for entry in read_graph(stripped).metadata][len(read_graph(bare).metadata) :] == left
+    assert b"number 0" not in stripped
+    changed = metadata.read(metadata.write(several, Metadata(name="new")))
+    assert changed is not None
+    assert changed.name == "new"
 
 
 # The owner's words
@@ -310,7 +418,7 @@ def test_conversion_writes_what_the_manifest_says(named: Path) -> None:
     assert found.normalization == Normalization((127.0,), (128.0,))
     assert found.class_names == NAMES == tuple(beside["labels"])
     assert found.name == named.stem
-    assert contradictions(named) == []
+    assert problems(named) == []
 
 
 def test_inspection_shows_it(model: Path) -> None:
@@ -332,6 +440,85 @@ def test_a_model_without_manifest_is_used_as_its_metadata_says(full: bytes, tmp_
     assert "metadata" in note
 
 
+@pytest.fixture
+def photograph(photographs: Path) -> Path:
+    return sorted(photographs.iterdir())[0]
+
+
+LATIN = "associated file 'labels.txt' is not a UTF-8 text file of labels"
+
+
+@pytest.mark.parametrize(
+    ("labels", "locale", "doubt"),
+    [
+        (b"caf\xe9\n" * 1000, "", LATIN),
+        (b"cat\n" * 999, "", "999 labels for a model of 1000 classes"),
+        (b"cat\n" * 1000, "en_US.UTF-8", None),
+    ],
+    ids=["latin", "count", "locale"],
+)
+def test_odd_labels_are_a_hint_that_is_left_out(
+    bare: bytes, tmp_path: Path, photograph: Path, labels: bytes, locale: str, doubt: str | None
+) -> None:
+    path, scores = tmp_path / "alone.tflite", [{"name": "labels.txt", "type": LABELS, "locale": locale}]
+    normalized = {"process_units": [{"options": {"NormalizationOptions": {"mean": [1.0], "std": [2.0]}}}]}
+    ends = {"input_tensor_metadata": [normalized], "output_tensor_metadata": [{"associated_files": scores}]}
+    content = schema.encode({"name": "theirs", "subgraph_metadata": [ends]})
+    model = entries.added(read_graph(bare), [(schema.ENTRY, content)])
+    path.write_bytes(archive.joined(model, {"labels.txt": labels}))
+
+    found = describe(path)
+    assert (found.preprocessing.mean, found.labels is None) == ((1.0,) * 3, doubt is not None)
+    assert found.doubt == (f"Not all of the model's metadata is used: {doubt}." if doubt else None)
+    done = CliRunner().invoke(main, ["classify", str(path), str(photograph)])
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 2 if doubt else 1)
+    assert (found.doubt or "") in " ".join(done.stderr.split())
+
+    given = describe(path, preprocessing=PRESETS["lite"], labels=NAMES)
+    assert (given.notes, given.labels) == ((), NAMES)
+
+    inspected = inspect(path)
+    assert inspected.metadata[-1] == schema.ENTRY
+    assert inspected.model_metadata is not None
+    assert inspected.model_metadata.name == "theirs"
+    assert inspected.model_metadata_error == (doubt if doubt == LATIN else None)
+
+
+def test_damaged_metadata_is_told_and_left_out(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "alone.tflite"
+    path.write_bytes(entries.added(read_graph(bare), [(schema.ENTRY, b"nonsense")]))
+    found = inspect(path)
+    assert (found.metadata[-1], found.model_metadata) == (schema.ENTRY, None)
+    told = "metadata: b'ense' where b'M001' belongs"
+    assert found.model_metadata_error == told
+    assert f"metadata error    {told}" in CliRunner().invoke(main, ["inspect", str(path)]).stdout
+    assert describe(path).doubt == f"Not all of the model's metadata is used: {told}."
+
+
+def test_labels_of_a_manifest_are_shown_without_orders_to_a_terminal(model: Path) -> None:
+    beside = json.loads(manifest.path_of(model).read_text())
+    named = ["a\x1b]0;title\x07", "two\nlines", "caf\u00e9\u00a0noir", *NAMES[3:]]
+    manifest.path_of(model).write_text(json.dumps({**beside, "labels": named}))
+    labels = describe(model).labels
+    assert labels is not None
+    assert [*labels[:4]] == ["a\ufffd]0;title\ufffd", "two lines", "caf\u00e9\u00a0noir", "class 3"]
+
+
+@pytest.mark.parametrize("locale", ["en_US.UTF-8", "x" * 9, "de\n"])
+def test_a_locale_is_written_only_where_it_is_one(bare: bytes, locale: str) -> None:
+    with pytest.raises(ModelError, match="must be a language tag such as en or pt-BR"):
+        metadata.write(bare, Metadata(labels={locale: NAMES}))
+
+
+def test_a_single_number_is_no_score_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "scalar.tflite"
+    tensors: list[Value] = [{0: Numbers("i", shape), 2: Scalar("I", 0)} for shape in ([1, 8, 8, 3], [])]
+    graph: Value = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: []}
+    path.write_bytes(flatbuffer({0: Scalar("I", 3), 1: [], 2: [graph], 4: [{}]}, b"TFL3"))
+    with pytest.raises(ModelError, match="the output is a single number: one score for each class is needed"):
+        describe(path)
+
+
 # Contradictions
 
 
@@ -340,11 +527,11 @@ def test_what_the_manifest_contradicts(model: Path) -> None:
     metadata_files.write(model, model, Metadata(labels={"": NAMES[::-1]}))
     content = metadata.write(model, other)
     model.write_bytes(content)
-    (problem,) = contradictions(model)
+    (problem,) = problems(model)
     assert "their sha256 differ" in problem
     found = json.loads(manifest.path_of(model).read_text())
     manifest.path_of(model).write_text(json.dumps(manifest.moved(found, model, content)))
-    mean, labels = contradictions(model)
+    mean, labels = problems(model)
     assert mean == (
         "Mean (0.0, 0.0, 0.0) and std (1.0, 1.0, 1.0) are (127.0, 127.0, 127.0) and (128.0, 128.0, 128.0) in the "
         "manifest."
@@ -361,7 +548,7 @@ def test_files_that_do_not_fit_the_model(full: bytes, tmp_path: Path) -> None:
     del files["score_calibration.txt"]
     path = tmp_path / "model.tflite"
     path.write_bytes(archive.joined(full[: archive.model_bytes(full)], files))
-    assert contradictions(path) == [
+    assert problems(path) == [
         "The file 'score_calibration.txt' is named, but not there.",
         "There are 1001 labels for 1000 classes.",
     ]
@@ -370,7 +557,7 @@ def test_files_that_do_not_fit_the_model(full: bytes, tmp_path: Path) -> None:
 # The command
 
 
-def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path) -> None:
+def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     options = ["--labels", tmp_path / "names.txt", "--labels", f"{tmp_path / 'names.txt'}:pt-BR", "--name", "mine"]
     new = tmp_path / "new/model.tflite"
@@ -382,12 +569,14 @@ def test_write_strip_and_extract(model: Path, bare: bytes, tmp_path: Path) -> No
     assert (found.name, found.score_threshold, found.labels) == ("mine", 0.5, {"": NAMES, "pt-BR": NAMES})
     assert (beside["labels"], beside["model"]["file"]) == (list(NAMES), "model.tflite")
     assert manifest.preprocessing(beside).mean == (1.0, 2.0, 3.0)
-    assert contradictions(new) == []
+    assert problems(new) == []
 
     assert run("extract", new, "-o", tmp_path / "files").exit_code == 0
     assert {path.name for path in (tmp_path / "files").iterdir()} == {"labels.txt", "labels-pt-BR.txt"}
     assert (tmp_path / "files/labels.txt").read_text().splitlines() == list(NAMES)
     assert "--force" in run("extract", new, "-o", tmp_path / "files").stderr
+    monkeypatch.chdir(tmp_path / "files")
+    assert run("extract", new).stdout == f"wrote {Path('model/labels-pt-BR.txt')}\nwrote {Path('model/labels.txt')}\n"
 
     assert run("strip", new, "-o", tmp_path / "bare/model.tflite").exit_code == 0
     assert (tmp_path / "bare/model.tflite").read_bytes() == bare
@@ -403,6 +592,22 @@ def test_a_model_is_changed_in_place_only_by_force(model: Path) -> None:
     assert found is not None
     assert found.normalization == Normalization((127.5,), (127.5,))
     assert sorted(path.suffix for path in model.parent.iterdir()) == [".json", ".tflite"]
+
+
+def test_what_the_manifest_cannot_say_is_not_written(model: Path) -> None:
+    before = model.read_bytes(), manifest.path_of(model).read_bytes()
+    done = run("write", model, "--mean", 0, "--std", 1e-5, "--force")
+    assert done.exit_code == 1
+    assert "std (1e-05, 1e-05, 1e-05): must be three positive numbers" in done.stderr
+    assert (model.read_bytes(), manifest.path_of(model).read_bytes()) == before
+
+
+def test_a_model_is_read_once_to_show_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest.path_of(model).unlink()
+    read, times = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: times.append(path) or read(path))  # type: ignore[func-returns-value]
+    assert run("show", model).exit_code == 0
+    assert times == [model]
 
 
 @pytest.mark.parametrize(
@@ -449,6 +654,7 @@ def with_members(content: bytes, *members: tuple[str | zipfile.ZipInfo, bytes], 
     return stream.getvalue()
 
 
+HIDDEN = "associated file .*: must not begin with a dot, which hides a file"
 NAME = "associated file .*: must be the name of a file, without folders"
 
 
@@ -461,7 +667,8 @@ NAME = "associated file .*: must be the name of a file, without folders"
         ("folder/", NAME),
         ("..\\labels.txt", NAME),
         ("C:labels.txt", NAME),
-        ("..", NAME),
+        ("..", HIDDEN),
+        (".bashrc", HIDDEN),
         ("x" * 256, NAME),
         ("la\x1bbels.txt", "the name holds a control character"),
         ("txt.\u202eslebal", "the name holds a control character"),
@@ -516,6 +723,24 @@ def test_archives_that_no_writer_makes(
     assert (done.exit_code, message in done.stderr) == (1, True), done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "files").exists()
+
+
+def test_too_many_files_are_not_even_listed(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_members(bare, *((str(index), b"") for index in range(1001))))
+    with pytest.raises(ModelError, match="1001 associated files: at most 1000 are allowed"):
+        inspect(path)
+
+
+@pytest.mark.parametrize("name", ["Namen der M\u00f6bel.txt", "M\u00f6bel\u2026.txt"])
+def test_names_beyond_ascii(bare: bytes, name: str) -> None:
+    written = with_members(bare, (name, b"cat"), ("z.txt", b"dog"))
+    assert archive.files(written) == {name: b"cat", "z.txt": b"dog"}
+
+
+def test_names_in_the_code_page_of_old_archives(bare: bytes) -> None:
+    written = with_members(bare, ("AAAAAAAAAA.txt", b"cat"), ("z.txt", b"dog")).replace(b"AAAAAAAAAA", b"\xb0" * 10)
+    assert archive.files(written) == {"\u2591" * 10 + ".txt": b"cat", "z.txt": b"dog"}
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

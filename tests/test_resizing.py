@@ -1,5 +1,6 @@
 """MediaPipe's resize, by hand and pixel by pixel against the client; the others are tested in test_preprocessing.py."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from lite_toolkit import metadata
 from lite_toolkit.metadata import Metadata, Normalization
 from lite_toolkit.preprocessing import PRESETS
-from lite_toolkit.resizing import frame
+from lite_toolkit.resizing import frame, sample
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,35 @@ def test_by_hand(before: list[int], after: list[int]) -> None:
         size = (len(after), 1) if turned is row else (1, len(after))
         found = np.asarray(frame(Image.fromarray(turned), size, "none", 1.0, "mediapipe"))
         assert found[..., 0].ravel().tolist() == after
+
+
+@pytest.mark.parametrize(
+    ("ys", "xs", "expected"),
+    [
+        ([0.0], [0.0, 1.0], [[10, 20]]),
+        ([0.5], [0.0, 0.5], [[20, 25]]),  # halves round up
+        ([0.0, 0.25], [0.25], [[13], [18]]),  # 12.5 and 17.5
+        ([-0.5, 1.5], [-0.5, 1.5], [[10, 20], [30, 40]]),  # the edges are repeated
+    ],
+)
+def test_bilinear_values(ys: list[float], xs: list[float], expected: list[list[int]]) -> None:
+    pixels = np.repeat(np.array([[10, 20], [30, 40]], np.uint8)[..., None], 3, axis=2)
+    found = sample(pixels, np.array(ys), np.array(xs))
+    assert found.dtype == np.uint8
+    assert found[..., 1].tolist() == expected
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks, that do not show: less than 20 bytes a pixel, of which the result takes 3."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 61, 3), dtype=np.uint8)
+    tracemalloc.start()
+    found = frame(Image.fromarray(pixels), (1000, 1100), "none", 1.0, "mediapipe")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 1000 * 1100
+    monkeypatch.setattr("lite_toolkit.resizing._BLOCK", 2000)
+    whole = frame(Image.fromarray(pixels), (1000, 1100), "none", 1.0, "mediapipe")
+    assert found.tobytes() == whole.tobytes()
 
 
 def test_of_another_network_only_the_crop_and_the_filter_change() -> None:

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from PIL import Image
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images import find_images, read_image
 from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.resizing import sample
 from lite_toolkit.runtime import Model
 from lite_toolkit.steps import Steps
 from lite_toolkit.synthetic import synthetic_images
@@ -20,7 +20,6 @@ from lite_toolkit.synthetic import synthetic_images
 SYNTHETIC_IMAGES, SYNTHETIC_SIZE, SYNTHETIC_SEED = 32, (375, 500), 7
 
 Pixels = NDArray[np.uint8]
-Positions = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -146,25 +145,6 @@ def crop_box(spec: PreprocessingSpec, size: tuple[int, int]) -> tuple[int, int, 
         sides = scale * spec.width, scale * spec.height
     wide, high = (max(1, int(spec.crop_fraction * side)) for side in sides)
     return (width - wide + 1) // 2, (height - high + 1) // 2, wide, high
-
-
-def sample(pixels: Pixels, ys: Positions, xs: Positions) -> Pixels:
-    """Bilinear values at rows `ys` and columns `xs`, without antialiasing; the edges are repeated.
-
-    Args:
-        pixels: uint8 (height, width, 3).
-        ys, xs: positions in pixels, of which the first is at 0.
-
-    Returns:
-        uint8 (len(ys), len(xs), 3), rounded half up.
-    """
-    top, left = np.floor(ys).astype(np.intp), np.floor(xs).astype(np.intp)
-    down, right = (ys - top)[:, None, None], (xs - left)[None, :, None]
-    rows = [(top + offset).clip(0, pixels.shape[0] - 1)[:, None] for offset in (0, 1)]
-    columns = [(left + offset).clip(0, pixels.shape[1] - 1) for offset in (0, 1)]
-    upper, lower = (pixels[row, columns[0]] * (1 - right) + pixels[row, columns[1]] * right for row in rows)
-    mixed: Pixels = np.floor(upper * (1 - down) + lower * down + 0.5).astype(np.uint8)
-    return mixed
 
 
 # What CoreGraphics and vImage do on an iPhone is not published to the pixel, so neither is simulated.

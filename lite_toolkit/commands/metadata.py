@@ -39,11 +39,14 @@ def metadata() -> None:
 def show(model: Path, delivery: Delivery) -> None:
     """Show what a .tflite MODEL says of itself, and where that contradicts the model or its manifest."""
     from lite_toolkit.console import warn
+    from lite_toolkit.graph import read_graph
     from lite_toolkit.metadata import read
     from lite_toolkit.metadata.contradictions import contradictions
     from lite_toolkit.tables import metadata as tables
 
-    found, problems = read(model), contradictions(model)
+    graph = read_graph(model)
+    found = read(graph)
+    problems = contradictions(model, graph, found)
     report = tables.report(model.name, found, problems)
     delivery.send(document("metadata-show", report), lambda: tables.show(model.name, found))
     for problem in problems:
@@ -97,13 +100,15 @@ def strip(model: Path, output: Path | None, force: bool) -> None:
 
 @metadata.command()
 @click.argument("model", type=ANY_PATH)
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="By default .")
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="By default MODEL's name without suffix."
+)
 @_FORCE
-def extract(model: Path, output: Path, force: bool) -> None:
+def extract(model: Path, output: Path | None, force: bool) -> None:
     """Save the associated files of a .tflite MODEL, such as its labels, into a folder."""
     from lite_toolkit.metadata import files
 
-    for file in files.extract(model, output, force):
+    for file in files.extract(model, output or Path(model.stem), force):
         click.echo(f"wrote {file}")
 
 

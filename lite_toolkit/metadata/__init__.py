@@ -3,13 +3,15 @@
 Source: https://ai.google.dev/edge/litert/models/metadata.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
+from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, read_graph
 from lite_toolkit.metadata import archive, documents, entries, schema
 from lite_toolkit.metadata.values import Metadata, Normalization, ScoreCalibration
 
-__all__ = ["Metadata", "Normalization", "ScoreCalibration", "read", "strip", "write"]
+__all__ = ["Metadata", "Normalization", "ScoreCalibration", "hint", "read", "strip", "write"]
 
 
 def read(source: Path | bytes | Graph) -> Metadata | None:
@@ -18,9 +20,21 @@ def read(source: Path | bytes | Graph) -> Metadata | None:
     Raises:
         ModelError: the model, its metadata or its archive of associated files is damaged.
     """
-    graph = source if isinstance(source, Graph) else read_graph(source)
-    document = documents.document_of(graph)
-    return None if document is None else documents.described(document, archive.files(graph.content))
+    return _read(source if isinstance(source, Graph) else read_graph(source), archive.files)
+
+
+def hint(graph: Graph) -> tuple[Metadata | None, str | None]:
+    """What a model says of itself, for those who can do without it, and what is wrong with that; None for neither.
+
+    Where a file of labels or the archive is damaged, the rest is read without files.
+    """
+    problem = None
+    for files in (archive.files, _no_files):
+        try:
+            return _read(graph, files), problem
+        except ModelError as error:
+            problem = str(error)
+    return None, problem
 
 
 def write(source: Path | bytes, new: Metadata) -> bytes:
@@ -38,7 +52,7 @@ def write(source: Path | bytes, new: Metadata) -> bytes:
     graph = read_graph(source)
     document, files = documents.composed(graph, documents.document_of(graph) or {}, archive.files(graph.content), new)
     bare = read_graph(strip(graph.content))
-    return archive.joined(entries.added(bare, [(documents.ENTRY, schema.encode(document))]), files)
+    return archive.joined(entries.added(bare, [(schema.ENTRY, schema.encode(document))]), files)
 
 
 def strip(source: Path | bytes) -> bytes:
@@ -48,4 +62,13 @@ def strip(source: Path | bytes) -> bytes:
         ModelError: the model is damaged.
     """
     content = read_graph(source).content
-    return entries.removed(read_graph(content[: archive.model_bytes(content)]), documents.ENTRY)
+    return entries.removed(read_graph(content[: archive.model_bytes(content)]), schema.ENTRY)
+
+
+def _read(graph: Graph, files: Callable[[bytes], documents.Files]) -> Metadata | None:
+    document = documents.document_of(graph)
+    return None if document is None else documents.described(document, files(graph.content))
+
+
+def _no_files(_content: bytes) -> documents.Files:
+    return {}

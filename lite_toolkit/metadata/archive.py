@@ -17,11 +17,17 @@ from lite_toolkit.labels import shown
 MOST_BYTES = 64 * 2**20  # of all files, which are labels and vocabularies
 MOST_FILES = 1000
 _LOCAL_HEADER = 30  # bytes before a member's name
-_ENCRYPTED = 1  # bit of a member's flags
+_ENCRYPTED, _UTF8 = 1, 0x800  # bits of a member's flags; without the second its name is of code page 437
+_UNIX = 3  # the system that a file was added on
+_LISTED = b"PK\x01\x02"  # how each member begins in the archive's list
 
 
 def names(content: bytes) -> tuple[str, ...]:
-    """The files' names, to be shown."""
+    """The files' names, to be shown.
+
+    Raises:
+        ModelError: the archive is damaged, or lists too many files.
+    """
     return tuple(shown(member.filename) for member in _members(content)[0])
 
 
@@ -51,14 +57,23 @@ def joined(model: bytes, files: Mapping[str, bytes]) -> bytes:
     stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a") as archive:
         for name, content in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name), content)
+            member = zipfile.ZipInfo(name)
+            member.create_system = _UNIX  # whatever system this one is, so that equal arguments give equal bytes
+            archive.writestr(member, content)
     return stream.getvalue()
 
 
 def _members(content: bytes) -> tuple[list[zipfile.ZipInfo], int]:
-    """What the archive lists, and where it begins; the end of the file where there is none."""
+    """What the archive lists, and where it begins; the end of the file where there is none.
+
+    Raises:
+        ModelError: the archive is damaged, or lists too many files.
+    """
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return [], len(content)
+    # No more can be listed, and zipfile makes an object of each, of ten times its bytes.
+    if (count := content.count(_LISTED)) > MOST_FILES:
+        raise ModelError(f"{count} associated files: at most {MOST_FILES} are allowed")
     with _readable(content) as archive:
         members = archive.infolist()
         start = min([member.header_offset for member in members], default=archive.start_dir)
@@ -78,9 +93,7 @@ def _readable(content: bytes) -> Iterator[zipfile.ZipFile]:
 
 
 def _require_plain(members: list[zipfile.ZipInfo], start: int, end: int) -> None:
-    """Refuse what no writer of metadata makes, so that reading takes no more memory than the file itself."""
-    if len(members) > MOST_FILES:
-        raise ModelError(f"{len(members)} associated files: at most {MOST_FILES} are allowed")
+    """Refuse what no writer of metadata makes, so that the contents take no more memory than the file itself."""
     if sum(member.file_size for member in members) > MOST_BYTES:
         raise ModelError(f"the associated files are larger than {MOST_BYTES} bytes")
     for name, count in Counter(member.filename for member in members).items():
@@ -92,7 +105,8 @@ def _require_plain(members: list[zipfile.ZipInfo], start: int, end: int) -> None
             raise ModelError(f"{where} is {problem}: must be a file, stored as it is")
         if member.header_offset < start:
             raise ModelError(f"{where} overlaps with the file before it")
-        start = member.header_offset + _LOCAL_HEADER + len(member.filename.encode()) + member.file_size
+        stored = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
+        start = member.header_offset + _LOCAL_HEADER + len(stored) + member.file_size
     if start > end:
         raise ModelError(f"the associated files end at byte {start} of {end}")
 

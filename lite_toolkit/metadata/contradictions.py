@@ -2,24 +2,23 @@
 
 from pathlib import Path
 
-from lite_toolkit import manifest, metadata
+from lite_toolkit import manifest
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.metadata import Metadata, archive, documents
+from lite_toolkit.graph import Graph
+from lite_toolkit.metadata import Metadata, documents
 
 
-def contradictions(path: Path) -> list[str]:
+def contradictions(path: Path, graph: Graph, found: Metadata | None) -> list[str]:
     """Where a model's metadata, the model and the manifest beside it contradict each other: one sentence each.
 
-    Raises:
-        ModelError: one of them is damaged.
+    Args:
+        path: of the model, beside its manifest.
+        graph: of the model.
+        found: its metadata.
     """
-    graph = read_graph(path)
-    found, document = metadata.read(graph), documents.document_of(graph)
-    if found is None or document is None:
+    if found is None:
         return []
-    missing = documents.missing_files(document, archive.files(graph.content))
-    problems = [f"The file {name!r} is named, but not there." for name in missing]
+    problems = [f"The file {name!r} is named, but not there." for name in documents.missing_files(graph, found.files)]
     classes = documents.classes_of(graph.subgraphs[0])
     for locale, names in found.labels.items():
         if len(names) != classes:

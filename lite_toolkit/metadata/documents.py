@@ -1,28 +1,30 @@
 """Between what people say of a classifier and the documents of the schema."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from lite_toolkit import labels
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Subgraph
 from lite_toolkit.metadata import schema
-from lite_toolkit.metadata.values import TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
+from lite_toolkit.metadata.values import LOCALE, TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
 
 Document = dict[str, Any]
 Files = dict[str, bytes]
 
 _LABELS, _CALIBRATION = "TENSOR_AXIS_LABELS", "TENSOR_AXIS_SCORE_CALIBRATION"
-ENTRY = "TFLITE_METADATA"  # the name of the model's entry
 _PARSER = "1.0.0"  # the oldest that knows labels, normalization, thresholds and calibration
 _PIXELS = {"max": 255, "min": 0}
+_FILES = {field for forms in schema.FORMS.values() for field, form in forms.items() if form == "[AssociatedFile]"}
 _PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 
 
 def document_of(graph: Graph) -> dict[str, Any] | None:
     """The first metadata of a model; clients read no other."""
     for entry in graph.metadata:
-        if entry.name == ENTRY:
+        if entry.name == schema.ENTRY:
             return schema.decode(bytes(graph.buffer_content(entry.buffer)))
     return None
 
@@ -38,11 +40,7 @@ def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metada
     return Metadata(
         **{name: labels.shown(document[name]) for name in TEXTS if name in document},
         normalization=_normalization(image),
-        labels={
-            file.get("locale", ""): labels.parse(files[file["name"]], f"associated file {file['name'][:60]!r}")
-            for file in _files(scores, _LABELS)
-            if file.get("name") in files
-        },
+        labels=_labels(scores, files),
         score_threshold=_option(scores, "ScoreThresholdingOptions").get("global_score_threshold"),
         score_calibration=_calibration(scores, files),
         files=tuple(map(labels.shown, files)),
@@ -53,28 +51,30 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
     """The document and the files of a model with what is new; the rest of `old` and of `kept` stays.
 
     Raises:
-        ModelError: the model is no classifier of images, or what is new does not fit its classes.
+        ModelError: the model is no classifier of images, or what is new does not fit its classes or has no true locale.
     """
     main = graph.subgraphs[0]
     _require_fitting(main, new)
     subgraph, *others = old.get("subgraph_metadata") or [{}]
     image, scores = (_first(subgraph.get(f"{end}_tensor_metadata")) for end in ("input", "output"))
-    entries, written = _new_files(new)
-    replaced = [file.get("name") for file in _replaced(scores, entries)]
-    files = {name: content for name, content in kept.items() if name not in replaced} | written
+    scores = _without_replaced(scores, new)
+    left = {**old, "subgraph_metadata": [subgraph | {"output_tensor_metadata": [scores]}, *others]}
+    before, named = ({*_named_files(document)} for document in (old, left))
+    files = {name: content for name, content in kept.items() if name not in before - named}
+    entries, written = _new_files(new, files.keys() | named)
     tensors = {
         "input_tensor_metadata": [_with_image(image, new)],
         "output_tensor_metadata": [_with_scores(scores, new, entries, _is_probability(graph))],
     }
     texts = {name: getattr(new, name) for name in TEXTS if getattr(new, name) is not None}
     parser = {"min_parser_version": old.get("min_parser_version", _PARSER)}
-    return {**old, **texts, "subgraph_metadata": [subgraph | tensors, *others], **parser}, files
+    return {**left, **texts, "subgraph_metadata": [subgraph | tensors, *others], **parser}, files | written
 
 
-def missing_files(document: Mapping[str, Any], files: Mapping[str, bytes]) -> list[str]:
-    """The files that a document names for the model's first output and that are not there."""
-    scores = _first(_first(document.get("subgraph_metadata")).get("output_tensor_metadata"))
-    named = [file.get("name", "") for file in scores.get("associated_files", ())]
+def missing_files(graph: Graph, files: Collection[str]) -> list[str]:
+    """The files that a model's metadata names for its first output and that are not there, as they are shown."""
+    scores = _first(_first((document_of(graph) or {}).get("subgraph_metadata")).get("output_tensor_metadata"))
+    named = [labels.shown(file.get("name", "")) for file in scores.get("associated_files", ())]
     return [name for name in named if name not in files]
 
 
@@ -100,9 +100,9 @@ def _with_scores(tensor: Document, new: Metadata, entries: Sequence[Document], p
     if probability:
         made.setdefault("stats", {"max": [1.0], "min": [0.0]})
     if entries:
-        replaced = _replaced(tensor, entries)
-        others = [file for file in tensor.get("associated_files", ()) if file not in replaced]
-        made["associated_files"] = [*others, *entries]
+        files = [*tensor.get("associated_files", ()), *entries]
+        # MediaPipe takes the classes' own names from the first file of labels, whatever its locale.
+        made["associated_files"] = sorted(files, key=lambda file: _kind(file) != (_LABELS, ""))
     if new.score_threshold is not None:
         made = _with_option(made, "ScoreThresholdingOptions", {"global_score_threshold": new.score_threshold})
     if new.score_calibration:
@@ -117,27 +117,48 @@ def _with_option(tensor: Document, name: str, values: Document) -> Document:
     return {**tensor, "process_units": [*others, {"options": {name: values}}]}
 
 
-def _new_files(new: Metadata) -> tuple[list[Document], Files]:
-    """The entries of new files among those of the output, and the files."""
+def _new_files(new: Metadata, taken: Collection[str]) -> tuple[list[Document], Files]:
+    """The entries of new files among those of the output, and the files, under names that are not taken."""
     entries: list[Document] = []
-    files = {}
+    files: Files = {}
     for locale, names in new.labels.items():
-        name = f"labels-{locale}.txt" if locale else "labels.txt"
+        name = _free_name(f"labels-{locale}" if locale else "labels", {*taken, *files})
         entry = {"name": name, "description": "Names of the classes, one a line.", "type": _LABELS}
         entries.append(entry | ({"locale": locale} if locale else {}))
         files[name] = "".join(f"{label}\n" for label in names).encode()
     if new.score_calibration:
-        name, description = "score_calibration.txt", "Scale, slope and offset of a sigmoid for each class."
+        name = _free_name("score_calibration", taken)
+        description = "Scale, slope and offset of a sigmoid for each class."
         entries.append({"name": name, "description": description, "type": _CALIBRATION})
         # Without a newline at the end, which would begin one class more.
         files[name] = "\n".join(new.score_calibration.lines).encode()
     return entries, files
 
 
-def _replaced(tensor: Mapping[str, Any], entries: Sequence[Document]) -> list[Document]:
-    """The files of a tensor whose place new ones take: of the same kind and locale."""
-    taken = [(entry["type"], entry.get("locale", "")) for entry in entries]
-    return [file for file in tensor.get("associated_files", ()) if (file.get("type"), file.get("locale", "")) in taken]
+def _free_name(stem: str, taken: Collection[str]) -> str:
+    names = (f"{stem}-{number}.txt" if number > 1 else f"{stem}.txt" for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def _without_replaced(tensor: Document, new: Metadata) -> Document:
+    """A tensor without the files whose place new ones take."""
+    if "associated_files" not in tensor:
+        return tensor
+    kinds = {(_LABELS, locale) for locale in new.labels} | ({(_CALIBRATION, "")} if new.score_calibration else set())
+    return {**tensor, "associated_files": [file for file in tensor["associated_files"] if _kind(file) not in kinds]}
+
+
+def _kind(file: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The type and the locale of an associated file."""
+    return file.get("type"), file.get("locale", "")
+
+
+def _named_files(document: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all files that a document refers to."""
+    for field, value in document.items():
+        for inside in value if isinstance(value, list) else [value]:
+            if isinstance(inside, Mapping):
+                yield from [inside.get("name", "")] if field in _FILES else _named_files(inside)
 
 
 def _require_fitting(main: Subgraph, new: Metadata) -> None:
@@ -145,7 +166,9 @@ def _require_fitting(main: Subgraph, new: Metadata) -> None:
         counts = f"{len(main.inputs)} inputs and {len(main.outputs)} outputs"
         raise ModelError(f"a model of {counts}: metadata is written for classifiers of one each")
     classes = classes_of(main)
-    for names in new.labels.values():
+    for locale, names in new.labels.items():
+        if locale and not re.fullmatch(LOCALE, locale):
+            raise ModelError(f"metadata: locale {locale!r}: must be a language tag such as en or pt-BR")
         if len(names) != classes:
             raise ModelError(f"{len(names)} labels for a model of {classes} classes")
         for number, label in enumerate(names):
@@ -180,6 +203,16 @@ def _files(tensor: Mapping[str, Any], kind: str) -> list[Document]:
 def _normalization(image: Mapping[str, Any]) -> Normalization | None:
     options = _option(image, "NormalizationOptions")
     return Normalization(tuple(options.get("mean", ())), tuple(options.get("std", ()))) if options else None
+
+
+def _labels(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
+    """Of several files of one locale, clients take the first."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in _files(scores, _LABELS):
+        name, locale = file.get("name", ""), labels.shown(file.get("locale", ""))
+        if name in files and locale not in found:
+            found[locale] = labels.parse(files[name], f"associated file {name[:60]!r}")
+    return found
 
 
 def _calibration(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> ScoreCalibration | None:

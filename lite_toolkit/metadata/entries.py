@@ -5,6 +5,7 @@ bytes.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lite_toolkit.errors import ModelError
@@ -13,7 +14,7 @@ from lite_toolkit.flatbuffer_writer import SIZE_PLACE, Following, Place, Scalar,
 from lite_toolkit.graph import IDENTIFIER, Graph, read_graph
 from lite_toolkit.schema import FIELDS
 
-_MODEL = FIELDS["Model"]  # all of the table's fields, so that none is lost
+_MODEL = FIELDS["Model"]
 _ENTRY, _BUFFER = FIELDS["Metadata"], FIELDS["Buffer"]
 
 
@@ -23,10 +24,14 @@ def added(graph: Graph, entries: Sequence[tuple[str, bytes]]) -> bytes:
     Args:
         graph: of a file without associated files, whose archive would be moved.
         entries: names that the model does not have.
+
+    Raises:
+        ModelError: the model has something that would be lost, or would not be found at its new place.
     """
     if not entries:
         return graph.content
     old = root(graph.content, _MODEL, "model")
+    _require_movable(old)
     new: dict[int, Value] = {_MODEL["version"]: Scalar("I", old.integer("version", "I"))}
     for name, number in _MODEL.items():
         start = old.span(name, 1)[0] if name != "version" else 0
@@ -42,37 +47,52 @@ def added(graph: Graph, entries: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def removed(graph: Graph, name: str) -> bytes:
-    """The model without an entry: as it was where `added` put it there, otherwise with zeros in the entry's place."""
-    index = next((index for index, entry in enumerate(graph.metadata) if entry.name == name), None)
-    if index is None:
+    """The model without all entries of a name: as it was where `added` put them there, otherwise with zeros instead."""
+    numbers = [number for number, entry in enumerate(graph.metadata) if entry.name == name]
+    if not numbers:
         return graph.content
-    before = _before(graph, name, index)
-    return before if before is not None else _without(graph, index)
+    before = _before(graph, numbers)
+    return before if before is not None else _without(graph, numbers)
 
 
-def _before(graph: Graph, name: str, index: int) -> bytes | None:
+def _require_movable(model: Table) -> None:
+    later = sorted({*model.field_numbers()} - {*_MODEL.values()})
+    if later:
+        raise ModelError(f"{model.where} has field {later[0]} of a later schema, which a changed model would lose")
+    for subgraph in model.tables("subgraphs", FIELDS["SubGraph"]):
+        for operator in subgraph.tables("operators", FIELDS["Operator"]):
+            # A position in the whole file, inside a table that is not written again; 0 and 1 mean that there is none.
+            if operator.integer("large_custom_options_offset", "Q") > 1:
+                raise ModelError(f"{operator.where} has its options behind the tables: such a model is not changed")
+
+
+def _before(graph: Graph, numbers: Sequence[int]) -> bytes | None:
     """The file that `added` has put a root before; None where that was not so."""
     size = int.from_bytes(graph.content[SIZE_PLACE : SIZE_PLACE + 4], "little")
     inside = graph.content[size:]
     if not size or inside[4:8] != IDENTIFIER:
         return None
+    entries = [graph.metadata[number] for number in numbers]
     try:
-        again = added(read_graph(inside), [(name, bytes(graph.buffer_content(graph.metadata[index].buffer)))])
+        again = added(read_graph(inside), [(one.name, bytes(graph.buffer_content(one.buffer))) for one in entries])
     except ModelError:
         return None
     return inside if again == graph.content else None
 
 
-def _without(graph: Graph, index: int) -> bytes:
-    content, buffer = bytearray(graph.content), graph.buffers[graph.metadata[index].buffer]
+def _without(graph: Graph, numbers: Sequence[int]) -> bytes:
+    content = bytearray(graph.content)
     start, count = root(graph.content, _MODEL, "model").span("metadata", 4)
-    for place in range(start + 4 * index, start + 4 * (count - 1), 4):
-        # Each offset counts from its own place, which is now four bytes earlier.
-        struct.pack_into("<I", content, place, struct.unpack_from("<I", content, place + 4)[0] + 4)
-    struct.pack_into("<I", content, start - 4, count - 1)
-    shared = sum(other.offset == buffer.offset for other in graph.buffers) > 1
-    if buffer.size and not shared:
-        content[buffer.offset : buffer.offset + buffer.size] = bytes(buffer.size)
+    kept = sorted({*range(count)} - {*numbers})
+    for place, number in enumerate(kept):
+        # Each offset counts from its own place, which is now nearer to the start.
+        (offset,) = struct.unpack_from("<I", content, start + 4 * number)
+        struct.pack_into("<I", content, start + 4 * place, offset + 4 * (number - place))
+    struct.pack_into("<I", content, start - 4, len(kept))
+    sharing = Counter(buffer.offset for buffer in graph.buffers)
+    for buffer in {graph.buffers[graph.metadata[number].buffer] for number in numbers}:
+        if sharing[buffer.offset] == 1:
+            content[buffer.offset : buffer.offset + buffer.size] = bytes(buffer.size)
     return bytes(content)
 
 

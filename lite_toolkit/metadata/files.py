@@ -1,6 +1,7 @@
 """Models with other metadata on the disk, with their manifests; and associated files, which become files again."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,10 @@ def write(model: Path, output: Path, new: Metadata) -> None:
     """Save a model with metadata, see `metadata.write`; a manifest beside `model` goes along and says the same.
 
     Raises:
-        ModelError: the model or its manifest is damaged, or `new` does not fit the model.
+        ModelError: the model or its manifest is damaged, or `new` does not fit one of them.
         OutputError: `output` cannot be written.
     """
-    told: dict[str, Any] = {"labels": new.labels[""]} if "" in new.labels else {}
-    if new.normalization:
-        mean, std = new.normalization.channels
-        told["preprocessing"] = {"mean": mean, "std": std}
-    _save(model, output, metadata.write(model, new), told)
+    _save(model, output, metadata.write(model, new), new)
 
 
 def strip(model: Path, output: Path) -> None:
@@ -34,7 +31,7 @@ def strip(model: Path, output: Path) -> None:
         ModelError: the model or its manifest is damaged.
         OutputError: `output` cannot be written.
     """
-    _save(model, output, metadata.strip(model), {})
+    _save(model, output, metadata.strip(model), Metadata())
 
 
 def extract(model: Path, folder: Path, force: bool = False) -> list[Path]:
@@ -44,7 +41,7 @@ def extract(model: Path, folder: Path, force: bool = False) -> list[Path]:
         The files, in the order of the archive.
 
     Raises:
-        ModelError: the model holds none, its archive is damaged, or a name is more than that of a file.
+        ModelError: the model holds none, its archive is damaged, or a name is hidden or more than that of a file.
         OutputError: a file exists, unless `force`, or cannot be written.
     """
     found = archive.files(read_graph(model).content)
@@ -57,22 +54,27 @@ def extract(model: Path, folder: Path, force: bool = False) -> list[Path]:
     return list(files)
 
 
-def _save(model: Path, output: Path, content: bytes, told: Mapping[str, Any]) -> None:
+def _save(model: Path, output: Path, content: bytes, new: Metadata) -> None:
     files, found = {output: content}, manifest.read(model)
     if found:
-        files[manifest.path_of(output)] = outputs.to_json(_with(manifest.moved(found, output, content), told)).encode()
+        files[manifest.path_of(output)] = outputs.to_json(_with(manifest.moved(found, output, content), new)).encode()
     outputs.write_all(files)
 
 
-def _with(document: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with what was told; of its preprocessing only what was told of that."""
-    preprocessing = {**manifest.preprocessing(document).to_json(), **told.get("preprocessing", {})}
-    return {**document, **told, "preprocessing": preprocessing}
+def _with(document: Mapping[str, Any], new: Metadata) -> dict[str, Any]:
+    """The manifest with what is new of labels, mean and std."""
+    told: dict[str, Any] = {"labels": new.labels[""]} if "" in new.labels else {}
+    if new.normalization:
+        mean, std = new.normalization.channels
+        told["preprocessing"] = replace(manifest.preprocessing(document), mean=mean, std=std).to_json()
+    return {**document, **told}
 
 
 def _require_names(names: Iterable[str]) -> None:
     for name in names:
-        if name in ("", ".", "..") or set(name) & set("/\\:") or len(name.encode()) > _LONGEST_NAME:
+        if not name or set(name) & set("/\\:") or len(name.encode()) > _LONGEST_NAME:
             raise ModelError(f"associated file {name[:60]!r}: must be the name of a file, without folders")
+        if name.startswith("."):
+            raise ModelError(f"associated file {name[:60]!r}: must not begin with a dot, which hides a file")
         if odd_characters(name):
             raise ModelError(f"associated file {name[:60]!r}: the name holds a control character")

@@ -15,6 +15,7 @@ from lite_toolkit.errors import ModelError
 from lite_toolkit.flatbuffer import Table, root
 from lite_toolkit.flatbuffer_writer import Numbers, Scalar, Value, write
 
+ENTRY = "TFLITE_METADATA"  # the name of the model's entry
 IDENTIFIER = b"M001"
 
 _TABLES = """

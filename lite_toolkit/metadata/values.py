@@ -1,7 +1,6 @@
 """What metadata says of an image classifier."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,7 +105,7 @@ class Metadata:
         files: names of the associated files; written ones are named by what they hold.
 
     Raises:
-        ModelError: a text holds a control character, a locale is none, or the threshold is out of range.
+        ModelError: a text holds a control character, or the threshold is out of range.
     """
 
     name: str | None = None
@@ -124,9 +123,6 @@ class Metadata:
         for name in TEXTS:
             if odd := odd_characters(getattr(self, name) or ""):
                 raise ModelError(f"metadata: the {name} holds the control character U+{ord(odd[0]):04X}: remove it")
-        for locale in self.labels:
-            if locale and not re.fullmatch(LOCALE, locale):
-                raise ModelError(f"metadata: locale {locale!r}: must be a language tag such as en or pt-BR")
         if self.score_threshold is not None and not abs(self.score_threshold) <= _FLOAT32:
             raise ModelError(f"metadata: score threshold {self.score_threshold}: must be a finite float32")
 

@@ -39,6 +39,7 @@ def show_inspection(found: Inspection) -> None:
         ),
         ("metadata", ", ".join(found.metadata) or "none"),
         *(metadata.facts(found.model_metadata) if found.model_metadata else ()),
+        *([("metadata error", found.model_metadata_error)] if found.model_metadata_error else []),
         ("associated files", ", ".join(found.associated_files) or "none"),
         ("signatures", ", ".join(found.signatures) or "none"),
     ]
