@@ -92,9 +92,10 @@ def describe(
     """
     graph = read_graph(path)
     compiled = for_delegate(path, graph, delegate)
-    image, scores = ends(*endpoints(graph))
-    if not scores.shape:
-        raise ModelError("the output is a single number: one score for each class is needed")
+    try:
+        image, scores = ends(*endpoints(graph))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     classes, found = scores.shape[-1], manifest.read(path)
     wanted = found is None and (preprocessing is None or labels is None)
     told, doubt = _hint(graph, classes) if wanted else (None, None)

@@ -50,13 +50,14 @@ def require_free_folder(path: Path, force: bool, mark: str) -> None:
     """Refuse at the start of a long job the folder that its end could not write.
 
     Raises:
-        OutputError: `path` exists, unless `force` and it is a folder that is empty or holds the file `mark`; or it is
-            no place for a folder.
+        OutputError: `path` exists, unless it is an empty folder, or `force` and a folder that holds the file `mark`; or
+            it is no place for a folder.
     """
-    if path.exists() and not force:
+    folder = path.is_dir() and not path.is_symlink()
+    empty = folder and not any(path.iterdir())
+    if path.exists() and not empty and not force:
         raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
-    ours = path.is_dir() and not path.is_symlink() and ((path / mark).is_file() or not any(path.iterdir()))
-    if path.exists() and not ours:
+    if path.exists() and not (empty or (folder and (path / mark).is_file())):
         raise OutputError(f"{path} is not replaced: it is no folder with {mark}; choose another output")
     _check_writable(path)
 

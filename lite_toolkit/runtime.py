@@ -112,13 +112,16 @@ def ends(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[T
     """The input and the output of an image classifier.
 
     Raises:
-        ModelError: these are not one of each, or the input is no image.
+        ModelError: these are not one of each, or the input is no image, or the output no list of scores.
     """
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
     shape = inputs[0].shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         raise ModelError(f"the input has shape {shape}: (1, height, width, 3) is needed")
+    scores = outputs[0].shape
+    if not scores or any(side != 1 for side in scores[:-1]):
+        raise ModelError(f"the output has shape {scores}: (1, classes) is needed")
     return inputs[0], outputs[0]
 
 

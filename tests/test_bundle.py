@@ -184,6 +184,17 @@ def test_force_replaces_bundles_alone(small: Any, tmp_path: Path) -> None:
     assert files(tmp_path) == {"home/thesis.txt": b"years"}
 
 
+def test_what_users_put_into_a_bundle_is_kept(small: Any, tmp_path: Path) -> None:
+    model = small("int8", "uint8")
+    (tmp_path / "made").mkdir()  # an empty folder is taken
+    assert package(model, tmp_path / "made", "--target", "python").exit_code == 0
+    (tmp_path / "made/notes.txt").write_text("mine")
+    done = package(model, tmp_path / "made", "--target", "python", "--force")
+    assert done.exit_code == 1
+    assert "made is not replaced: notes.txt is not of the bundle" in done.output
+    assert (tmp_path / "made/notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("No space left on device")])
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Any) -> None:
     (tmp_path / "made").mkdir()

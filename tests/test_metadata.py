@@ -515,7 +515,7 @@ def test_a_single_number_is_no_score_of_classes(tmp_path: Path) -> None:
     tensors: list[Value] = [{0: Numbers("i", shape), 2: Scalar("I", 0)} for shape in ([1, 8, 8, 3], [])]
     graph: Value = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: []}
     path.write_bytes(flatbuffer({0: Scalar("I", 3), 1: [], 2: [graph], 4: [{}]}, b"TFL3"))
-    with pytest.raises(ModelError, match="the output is a single number: one score for each class is needed"):
+    with pytest.raises(ModelError, match=r"the output has shape \(\): \(1, classes\) is needed"):
         describe(path)
 
 

@@ -132,6 +132,14 @@ def test_damage_is_reported_and_exits_with_3(bundle: Path, tmp_path: Path) -> No
     assert "README.md is missing" in done.stderr
 
 
+def test_a_report_does_not_replace_what_it_is_about(bundle: Path) -> None:
+    before = (bundle / "model.tflite").read_bytes()
+    done = verify(bundle, "-o", bundle / "model.tflite", "--force")
+    assert done.exit_code == 2
+    assert "lies in the bundle" in done.output
+    assert (bundle / "model.tflite").read_bytes() == before
+
+
 def test_a_folder_that_is_a_link_is_damage(bundle: Path, tmp_path: Path) -> None:
     (bundle / "golden").rename(tmp_path / "elsewhere")
     (bundle / "golden").symlink_to(tmp_path / "elsewhere")

@@ -113,10 +113,10 @@ def read(folder: Path) -> Bundle:
 def damaged(bundle: Bundle) -> dict[str, str]:
     """What is wrong with each file or folder that is not as `bundle.json` says, by path."""
     wrong = {file.path: _wrong(bundle.folder, file) for file in bundle.files}
-    return {path: what for path, what in wrong.items() if what} | dict.fromkeys(_unlisted(bundle), "is not listed")
+    return {path: what for path, what in wrong.items() if what} | dict.fromkeys(unlisted(bundle), "is not listed")
 
 
-def _unlisted(bundle: Bundle) -> Iterator[str]:
+def unlisted(bundle: Bundle) -> Iterator[str]:
     """What lies in the bundle's folders beside the files and folders that it names."""
     folders = {parent for file in bundle.files for parent in PurePosixPath(file.path).parents}
     known = folders | {PurePosixPath(path) for path in (DESCRIPTION, *(file.path for file in bundle.files))}

@@ -11,12 +11,17 @@ from lite_toolkit.bundle import clients, contents, snippets, vectors
 from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
 from lite_toolkit.classification import Classifier
+from lite_toolkit.errors import OutputError
 from lite_toolkit.labels import shown
 from lite_toolkit.preprocessing import Sized
 from lite_toolkit.runtime import runtime_version
 from lite_toolkit.steps import Steps
 
 LABELS = "labels.txt"
+_SYNTHETIC_NOTE = (
+    "Clients were compared on synthetic images, whose best class changes far more easily than a photograph's: "
+    "pass --data DIR."
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def package(request: Request, steps: Steps | None = None) -> Package:
     """
     steps = steps or Steps()
     outputs.require_free_folder(request.output, request.force, contents.DESCRIPTION)
+    _require_nothing_else(request.output)
     classifier = Classifier(request.model, preprocessing=request.preprocessing, threads=1)
     content, spec = request.model.read_bytes(), classifier.preprocessing
     with steps.step("golden vectors"):
@@ -83,6 +89,13 @@ def package(request: Request, steps: Steps | None = None) -> Package:
     return Package(
         described, survey, _notes(request, classifier, facts) + tuple(f"skipped {what}" for what in survey.skipped)
     )
+
+
+def _require_nothing_else(folder: Path) -> None:
+    """Refuse to replace a bundle among whose files lies something of the user's."""
+    found = list(contents.unlisted(contents.read(folder))) if (folder / contents.DESCRIPTION).is_file() else []
+    if found:
+        raise OutputError(f"{folder} is not replaced: {', '.join(found)} is not of the bundle; choose another output")
 
 
 def _papers(model: Path, classifier: Classifier) -> dict[str, bytes]:
@@ -158,4 +171,5 @@ def _notes(request: Request, classifier: Classifier, facts: Facts) -> tuple[str,
         *classifier.notes,
         *([] if classifier.labels else ["The model has no labels: convert --labels FILE puts them into its manifest."]),
         *([f"Without the code for MediaPipe: {refusal}."] if refusal and phones else []),
+        *([] if request.data else [_SYNTHETIC_NOTE]),
     )

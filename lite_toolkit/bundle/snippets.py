@@ -58,10 +58,10 @@ def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
     names: dict[str, None] = {}
     refusal = mediapipe_refusal(facts)
     for target in targets:
-        if target != "python":
-            _require_types(target, facts)
         if target == "mediapipe" and refusal:
             raise ModelError(f"target mediapipe: {refusal}")
+        if target != "python":
+            _require_types(target, facts)
         names |= dict.fromkeys(name for name in TARGETS[target] if not (refusal and name in MEDIAPIPE))
     if facts.spec.interpolation not in _SUPPORTS:
         raise ModelError(f"interpolation {facts.spec.interpolation}: code is written for {', '.join(_SUPPORTS)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, reporting, sized
+from lite_toolkit.commands.options import ANY_PATH, FILE, Delivery, Number, reporting, require_own_place, sized
 from lite_toolkit.report import document
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def write(model: Path, output: Path | None, force: bool, **options: Any) -> None
     """Write metadata into a .tflite MODEL; what is not given stays as it is."""
     new = _new(**options)
     target = _target(model, output, force)
+    labels = (Path(part) for one in options["labels"] for part in (one, one.rpartition(":")[0]) if part)
+    require_own_place(target, (*labels, Path(options["preprocessing"] or ""), options["score_calibration"]))
     from lite_toolkit.metadata import files
 
     files.write(model, target, new)

@@ -37,6 +37,8 @@ def verify(
     from lite_toolkit.bundle import contents, parity
     from lite_toolkit.tables import bundle as tables
 
+    if delivery.file and bundle.resolve() in delivery.file.resolve().parents:
+        raise click.UsageError(f"-o {delivery.file} lies in the bundle: save the report elsewhere")
     chosen = devices.load_all(device)
     found = contents.read(bundle)
     damaged = contents.damaged(found)
