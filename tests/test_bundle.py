@@ -23,7 +23,7 @@ from lite_toolkit.bundle import clients, vectors
 from lite_toolkit.bundle.targets import TARGETS
 from lite_toolkit.errors import OutputError
 from lite_toolkit.graph import read_graph
-from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, documents, entries
+from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, entries, schema
 from lite_toolkit.preprocessing import PRESETS, google_lite
 from lite_toolkit.runtime import Model
 from lite_toolkit.synthetic import synthetic_image
@@ -272,7 +272,7 @@ def test_mediapipe_normalizes_all_channels_alike(small: Any, tmp_path: Path) -> 
 
 def test_metadata_that_is_damaged_leaves_mediapipe_out_alone(small: Any, tmp_path: Path) -> None:
     model = tmp_path / "model.tflite"
-    model.write_bytes(entries.added(read_graph(metadata.strip(small("float32", "float32"))), [(documents.ENTRY, b"x")]))
+    model.write_bytes(entries.added(read_graph(metadata.strip(small("float32", "float32"))), [(schema.ENTRY, b"x")]))
     described = json.loads(small("float32", "float32").with_suffix(".json").read_text())
     described["model"]["sha256"] = hashlib.sha256(model.read_bytes()).hexdigest()
     model.with_suffix(".json").write_text(json.dumps(described))
