@@ -306,7 +306,9 @@ def test_operators_beside_the_edge_tpu_are_named(pairs: Path) -> None:
 
 def test_a_crash_of_the_edge_tpu_s_library_names_the_known_cause(pairs: Path, edgetpu: Path) -> None:
     delegate = choose(str(edgetpu), {"crash": "prepare", "nodes": "0"})
-    with pytest.raises(DelegateError, match=r"crashes with tflite-runtime 2.12 and later: .* built for (ai-edge-litert|tflite-runtime)"):
+    with pytest.raises(
+        DelegateError, match=r"crashes with tflite-runtime 2.12 and later: .* built for (ai-edge-litert|tflite-runtime)"
+    ):
         rehearse(pairs / COMPILED, 1, delegate)
 
 
