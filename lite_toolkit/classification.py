@@ -15,11 +15,11 @@ from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ImageError, ModelError
 from lite_toolkit.graph import Graph, Tensor, read_graph
 from lite_toolkit.images import find_images, read_image
-from lite_toolkit.labels import odd_characters, shown
 from lite_toolkit.metadata import Metadata
 from lite_toolkit.preprocessing import PreprocessingSpec, Sized, google_lite
 from lite_toolkit.rehearsal import rehearse
 from lite_toolkit.runtime import Model, TensorInfo, ends
+from lite_toolkit.text import odd_characters, shown
 
 EVERYTHING = tuple(field.name for field in dataclasses.fields(PreprocessingSpec))
 

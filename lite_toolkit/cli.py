@@ -22,7 +22,7 @@ from lite_toolkit.commands import (
     verify,
 )
 from lite_toolkit.errors import LiteToolkitError, OutputError
-from lite_toolkit.labels import shown
+from lite_toolkit.text import shown
 
 
 class _Commands(click.Group):

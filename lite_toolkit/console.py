@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lite_toolkit.labels import visible
 from lite_toolkit.steps import Steps
+from lite_toolkit.text import visible
 
 T = TypeVar("T")
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from lite_toolkit import data
 from lite_toolkit.errors import ModelError
+from lite_toolkit.text import odd_characters
 
 MOST_BYTES = 16 * 2**20  # of a file
 LONGEST = 1000  # characters of a label
-# Cut, joined and spaced text of some languages needs these; no other character that cannot be seen is allowed.
-_INVISIBLE = "\u00a0\u200c\u200d"
 
 
 def imagenet() -> tuple[str, ...]:
@@ -61,18 +60,3 @@ def require_plain(label: str, where: str) -> None:
         raise ModelError(f"{where}: a label of {len(label)} characters: at most {LONGEST} are allowed")
     if odd := odd_characters(label):
         raise ModelError(f"{where}: the label holds the control character U+{ord(odd[0]):04X}: remove it")
-
-
-def shown(text: str) -> str:
-    """Text of others on one line, with U+FFFD for what a terminal would obey."""
-    return visible(" ".join(text.split()))
-
-
-def visible(text: str) -> str:
-    """Text of others with U+FFFD for every character that a terminal would obey."""
-    return "".join("\ufffd" if odd_characters(character) else character for character in text)
-
-
-def odd_characters(text: str) -> list[str]:
-    """Those that act on a terminal or a page instead of being seen, such as controls and marks of direction."""
-    return [character for character in text if not character.isprintable() and character not in _INVISIBLE]

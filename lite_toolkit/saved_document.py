@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit.errors import ReportError
-from lite_toolkit.labels import odd_characters
 from lite_toolkit.report import SCHEMA_VERSION
+from lite_toolkit.text import visible
 
 LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
 MOST_BYTES = 64 * 2**20  # of a file: two million runs
@@ -98,8 +98,7 @@ class Document:
 
 def shown(text: str) -> str:
     """A text on one line, cut at `LONGEST_TEXT`, with U+FFFD for what a terminal or a page would obey."""
-    start = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-    return start.translate(dict.fromkeys(map(ord, odd_characters(start)), "\ufffd"))
+    return visible(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…")
 
 
 def read_document(path: Path, kinds: Collection[str]) -> Document:

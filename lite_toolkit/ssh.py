@@ -21,7 +21,7 @@ from lite_toolkit import sending
 from lite_toolkit.errors import DeviceError, JobError
 from lite_toolkit.images import find_images
 from lite_toolkit.jobs import Event, Events, finished
-from lite_toolkit.labels import shown
+from lite_toolkit.text import shown
 
 LONGEST_LINE = 1 << 24  # bytes of one event: enough for the raw latencies of hours
 

@@ -30,7 +30,7 @@ BOARD_SIDE = (
     "images", "inference", "inspection", "intervals", "jobs", "journal", "labels", "landing", "latency", "manifest",
     "metadata", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",
     "report", "representative", "resizing", "runner", "runtime", "saved_document", "saved_reports", "schema",
-    "sending", "ssh", "stability", "steps", "streams", "synthetic", "validation",
+    "sending", "ssh", "stability", "steps", "streams", "synthetic", "text", "validation",
 )
 # fmt: on
 COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}

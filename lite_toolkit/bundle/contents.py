@@ -12,9 +12,9 @@ from lite_toolkit import outputs
 from lite_toolkit.bundle.vectors import Golden, Vector
 from lite_toolkit.errors import ReportError, TamperedError
 from lite_toolkit.golden import STAGES
-from lite_toolkit.labels import shown
 from lite_toolkit.preprocessing import PreprocessingSpec
 from lite_toolkit.report import SCHEMA_VERSION, document
+from lite_toolkit.text import shown
 
 DESCRIPTION = "bundle.json"
 MODEL = "model.tflite"

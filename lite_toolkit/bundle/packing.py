@@ -12,10 +12,10 @@ from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
 from lite_toolkit.classification import Classifier
 from lite_toolkit.errors import OutputError
-from lite_toolkit.labels import shown
 from lite_toolkit.preprocessing import Sized
 from lite_toolkit.runtime import runtime_version
 from lite_toolkit.steps import Steps
+from lite_toolkit.text import shown
 
 LABELS = "labels.txt"
 _SYNTHETIC_NOTE = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from lite_toolkit.errors import ModelError
-from lite_toolkit.labels import shown
+from lite_toolkit.text import shown
 
 MOST_BYTES = 64 * 2**20  # of all files, which are labels and vocabularies
 MOST_FILES = 1000

@@ -10,6 +10,7 @@ from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import Graph, Subgraph
 from lite_toolkit.metadata import schema
 from lite_toolkit.metadata.values import LOCALE, TEXTS, Metadata, Normalization, ScoreCalibration, calibration_lines
+from lite_toolkit.text import shown
 
 Document = dict[str, Any]
 Files = dict[str, bytes]
@@ -38,12 +39,12 @@ def described(document: Mapping[str, Any], files: Mapping[str, bytes]) -> Metada
     subgraph = _first(document.get("subgraph_metadata"))
     image, scores = (_first(subgraph.get(f"{end}_tensor_metadata")) for end in ("input", "output"))
     return Metadata(
-        **{name: labels.shown(document[name]) for name in TEXTS if name in document},
+        **{name: shown(document[name]) for name in TEXTS if name in document},
         normalization=_normalization(image),
         labels=_labels(scores, files),
         score_threshold=_option(scores, "ScoreThresholdingOptions").get("global_score_threshold"),
         score_calibration=_calibration(scores, files),
-        files=tuple(map(labels.shown, files)),
+        files=tuple(map(shown, files)),
     )
 
 
@@ -74,7 +75,7 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
 def missing_files(graph: Graph, files: Collection[str]) -> list[str]:
     """The files that a model's metadata names for its first output and that are not there, as they are shown."""
     scores = _first(_first((document_of(graph) or {}).get("subgraph_metadata")).get("output_tensor_metadata"))
-    named = [labels.shown(file.get("name", "")) for file in scores.get("associated_files", ())]
+    named = [shown(file.get("name", "")) for file in scores.get("associated_files", ())]
     return [name for name in named if name not in files]
 
 
@@ -209,7 +210,7 @@ def _labels(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, 
     """Of several files of one locale, clients take the first."""
     found: dict[str, tuple[str, ...]] = {}
     for file in _files(scores, _LABELS):
-        name, locale = file.get("name", ""), labels.shown(file.get("locale", ""))
+        name, locale = file.get("name", ""), shown(file.get("locale", ""))
         if name in files and locale not in found:
             found[locale] = labels.parse(files[name], f"associated file {name[:60]!r}")
     return found

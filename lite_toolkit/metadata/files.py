@@ -8,8 +8,8 @@ from typing import Any
 from lite_toolkit import manifest, metadata, outputs
 from lite_toolkit.errors import ModelError
 from lite_toolkit.graph import read_graph
-from lite_toolkit.labels import odd_characters
 from lite_toolkit.metadata import Metadata, archive
+from lite_toolkit.text import odd_characters
 
 _LONGEST_NAME = 255  # bytes, what file systems allow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lite_toolkit.errors import ModelError
-from lite_toolkit.labels import odd_characters
+from lite_toolkit.text import odd_characters
 
 Transformation = Literal["IDENTITY", "LOG", "INVERSE_LOGISTIC"]
 
