@@ -79,7 +79,7 @@ def write(model: Path, output: Path | None, force: bool, **options: Any) -> None
     """Write metadata into a .tflite MODEL; what is not given stays as it is."""
     new = _new(**options)
     target = _target(model, output, force)
-    labels = (Path(part) for one in options["labels"] for part in (one, one.rpartition(":")[0]) if part)
+    labels = (_label_file(one)[0] for one in options["labels"])
     require_own_place(target, (*labels, Path(options["preprocessing"] or ""), options["score_calibration"]))
     from lite_toolkit.metadata import files
 
@@ -145,17 +145,22 @@ def _new(
 
 def _labels(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     from lite_toolkit.labels import read
-    from lite_toolkit.metadata.values import LOCALE
 
     found = {}
     for one in given:
-        file, locale = one, ""
-        if not Path(one).exists() and (match := re.fullmatch(f"(.+):({LOCALE})", one)):
-            file, locale = match[1], match[2]
+        file, locale = _label_file(one)
         if locale in found:
             raise click.BadParameter(f"two files of locale {locale!r}: each needs its own", param_hint="--labels")
-        found[locale] = read(Path(file))
+        found[locale] = read(file)
     return found
+
+
+def _label_file(given: str) -> tuple[Path, str]:
+    """The file and the locale of "FILE" or "FILE:LOCALE"."""
+    from lite_toolkit.metadata.values import LOCALE
+
+    match = None if Path(given).exists() else re.fullmatch(f"(.+):({LOCALE})", given)
+    return (Path(match[1]), match[2]) if match else (Path(given), "")
 
 
 def _normalization(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lite_toolkit.accuracy import Rate
 from lite_toolkit.comparison import HOST
+from lite_toolkit.delegates import XNNPACK
 from lite_toolkit.devices import HERE
 from lite_toolkit.page.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
 
@@ -112,8 +113,7 @@ class Overview:
         """Where and how a model was timed, such as "raspberry-pi-4, 4 threads"."""
         measured = timing.measured
         threads = f"{measured.threads} thread{'s' if measured.threads > 1 else ''}"
-        delegate = PurePosixPath(measured.delegate).name
-        return ", ".join([self.machines[timing.machine], threads, *([delegate] if delegate != "xnnpack" else [])])
+        return f"{self.machines[timing.machine]}, {threads}" + _by(measured.delegate)
 
 
 def title(file: str) -> str:
@@ -121,15 +121,15 @@ def title(file: str) -> str:
     return file.removesuffix(".tflite") or file
 
 
-def on(device: str) -> str:
-    """Where something happened, to be added to it; nothing where that is here."""
-    return "" if device == HERE else f" on {device}"
-
-
 def ran(judged: Judged) -> str:
     """Where an evaluation ran, and by which delegate, to be added to a name; nothing where that is the usual."""
-    by = f", {PurePosixPath(judged.delegate).name}" if judged.delegate not in (None, "xnnpack") else ""
-    return on(judged.device) + by
+    where = "" if judged.device == HERE else f" on {judged.device}"
+    return where + _by(judged.delegate)
+
+
+def _by(delegate: str | None) -> str:
+    """A delegate, to be added to where something ran; nothing where that is the usual or not told."""
+    return "" if delegate is None or delegate == XNNPACK.name else f", {PurePosixPath(delegate).name}"
 
 
 def overview(sources: Sequence[Source]) -> Overview:
