@@ -19,7 +19,8 @@ import time
 from datetime import date
 from pathlib import Path
 
-from lite_toolkit import host, latency, runtime
+from lite_toolkit.board import latency, machine
+from lite_toolkit.runtime import interpreter as runtime
 
 RESULTS = Path(__file__).parent / "results" / "benchmark.json"
 TURNS, TURN_RUNS = 300, 5
@@ -97,7 +98,7 @@ def main():
             row = {"model": model.name, "loops": loops(model)}
             print(row, flush=True)
             rows.append(row | processes(model, options.rounds, Path(folder)))
-    environment = {"date": date.today().isoformat(), **host.environment(), "runtime": runtime.runtime_version()}
+    environment = {"date": date.today().isoformat(), **machine.environment(), "runtime": runtime.runtime_version()}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"schema_version": 1, "environment": environment, "rows": rows}, indent=2) + "\n")
 

@@ -24,9 +24,10 @@ from machine import environment, save
 from numpy.typing import NDArray
 from quantization import Case, tensorflow_int8
 
-from lite_toolkit import recipes, runtime
-from lite_toolkit.graph import read_graph
+from lite_toolkit.quantization import recipes
+from lite_toolkit.runtime import interpreter as runtime
 from lite_toolkit.streams import quiet
+from lite_toolkit.tflite.graph import read_graph
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
 INFERENCES = 10  # in a turn

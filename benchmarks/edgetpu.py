@@ -13,7 +13,8 @@ from pathlib import Path
 
 from machine import environment, save
 
-from lite_toolkit import pipeline, recipes
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.quantization import recipes
 
 RESULTS = Path(__file__).parent / "results" / "edgetpu.json"
 VARIANTS = ("lite0", "lite1", "lite2", "lite3", "lite4", "es", "em")

@@ -26,11 +26,13 @@ import numpy as np
 from machine import environment, kept, save
 from numpy.typing import NDArray
 
-from lite_toolkit import pipeline, recipes, validation
-from lite_toolkit.architectures import VARIANTS
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.representative import PreparedImages, load_representative
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.datasets.representative import PreparedImages, load_representative
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.measurement import validation
+from lite_toolkit.networks.architectures import VARIANTS
+from lite_toolkit.quantization import recipes
 from lite_toolkit.streams import quiet
 from lite_toolkit.weights.loading import Weights, load_model, read_weights
 
@@ -109,7 +111,7 @@ def tensorflow(case: Case) -> Made:
 
 def tensorflow_int8(keras_model: Any, images: Iterable[Array]) -> bytes:
     """TFLiteConverter's own full-integer quantization, with uint8 ends."""
-    from lite_toolkit.backend import tf
+    from lite_toolkit.networks.backend import tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

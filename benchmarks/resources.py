@@ -22,7 +22,7 @@ import numpy as np
 from machine import environment, save
 from PIL import Image, ImageEnhance, ImageOps
 
-from lite_toolkit.images import find_images, read_image
+from lite_toolkit.images.files import find_images, read_image
 
 RESULTS = Path(__file__).parent / "results" / "resources.json"
 MANY = 1000

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from machine import environment, save
 
-from lite_toolkit import latency, runtime
-from lite_toolkit.distribution import Distribution
+from lite_toolkit.board import latency
+from lite_toolkit.measurement.distribution import Distribution
+from lite_toolkit.runtime import interpreter as runtime
 from lite_toolkit.streams import quiet
 
 RESULTS = Path(__file__).parent / "results" / "runtimes.json"

@@ -9,17 +9,17 @@ model = lite_toolkit.load_model(lite_toolkit.read_weights(spec)).model  # keras.
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from lite_toolkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from lite_toolkit.architectures import VARIANTS, ModelSpec, StageSpec, custom, variant
-    from lite_toolkit.builder import build, endpoints, features
-    from lite_toolkit.classification import Classifier
+    from lite_toolkit.conversion.pipeline import convert
+    from lite_toolkit.conversion.request import Request
     from lite_toolkit.errors import LiteToolkitError
-    from lite_toolkit.inspection import inspect
-    from lite_toolkit.pipeline import convert
-    from lite_toolkit.preprocessing import PreprocessingSpec
-    from lite_toolkit.request import Request
+    from lite_toolkit.images.preprocessing import PreprocessingSpec
+    from lite_toolkit.measurement.classification import Classifier
+    from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, custom, variant
+    from lite_toolkit.networks.builder import build, endpoints, features
+    from lite_toolkit.tflite.inspection import inspect
     from lite_toolkit.weights.loading import load_model, read_weights
 
 __all__ = [
@@ -43,14 +43,14 @@ __all__ = [
 
 # Imported on first use: the board side must not need TensorFlow, nor the command line wait for it.
 _MODULES = {
-    "architectures": ("VARIANTS", "ModelSpec", "StageSpec", "custom", "variant"),
-    "builder": ("build", "endpoints", "features"),
-    "classification": ("Classifier",),
+    "networks.architectures": ("VARIANTS", "ModelSpec", "StageSpec", "custom", "variant"),
+    "networks.builder": ("build", "endpoints", "features"),
+    "measurement.classification": ("Classifier",),
     "errors": ("LiteToolkitError",),
-    "inspection": ("inspect",),
-    "pipeline": ("convert",),
-    "preprocessing": ("PreprocessingSpec",),
-    "request": ("Request",),
+    "tflite.inspection": ("inspect",),
+    "conversion.pipeline": ("convert",),
+    "images.preprocessing": ("PreprocessingSpec",),
+    "conversion.request": ("Request",),
     "weights.loading": ("load_model", "read_weights"),
 }
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lite_toolkit import data
+from lite_toolkit import shipped
 from lite_toolkit.errors import ModelError
 from lite_toolkit.text import odd_characters
 
@@ -12,7 +12,7 @@ LONGEST = 1000  # characters of a label
 
 def imagenet() -> tuple[str, ...]:
     """The 1000 classes of ILSVRC 2012; labels/README.md says where the names come from."""
-    return read(data.folder("labels") / "imagenet.txt")
+    return read(shipped.folder("labels") / "imagenet.txt")
 
 
 def read(path: Path) -> tuple[str, ...]:

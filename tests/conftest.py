@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lite_toolkit import pipeline, recipes
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.quantization import recipes
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

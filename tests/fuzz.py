@@ -18,14 +18,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import flatbuffer, metadata, outputs
+from lite_toolkit import outputs
+from lite_toolkit.cli.tables import edgetpu as check_tables
+from lite_toolkit.cli.tables import inspection as inspect_tables
 from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.forecast import check
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.inspection import inspect
-from lite_toolkit.tables import edgetpu as check_tables
-from lite_toolkit.tables import inspection as inspect_tables
+from lite_toolkit.tflite import flatbuffer, metadata
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.inspection import inspect
 
 LIMIT = 10.0  # seconds for one file
 EDGES = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)

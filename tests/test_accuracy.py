@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lite_toolkit.accuracy import Confusion, Rate, accuracy, pairing, shifted
+from lite_toolkit.measurement.accuracy import Confusion, Rate, accuracy, pairing, shifted
 
 TRUTH = np.array([0, 0, 1, 1, 1, 2], np.int32)
 BEST = np.array([[0, 1, 2], [1, 2, 0], [1, 0, 2], [0, 1, 3], [0, 2, 3], [3, 0, 1]], np.int32)

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from lite_toolkit import costs
-from lite_toolkit.architectures import VARIANTS, ModelSpec, StageSpec, custom, variant
 from lite_toolkit.errors import LiteToolkitError, UnknownVariantError
+from lite_toolkit.networks import costs
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, custom, variant
 
 # Channels of the stem, the stages and the head, as published for B1-B7.
 CHANNELS = {

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, latency, pipeline, runtime
-from lite_toolkit.delegates import NONE
-from lite_toolkit.graph import read_graph
+from lite_toolkit.board import latency
+from lite_toolkit.cli import main as cli
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.runtime import interpreter
+from lite_toolkit.runtime.delegates import NONE
+from lite_toolkit.tflite.graph import read_graph
 
 Convert = Callable[..., pipeline.Conversion]
 FAST = ("--runs", "3", "--seconds", "0")
@@ -108,16 +111,16 @@ def test_the_profile_has_every_operator(model: Path) -> None:
 @pytest.mark.parametrize("form", ["float32", "float16", "dynamic", "int8"])
 def test_operators_as_models_compute_what_the_model_does(form: str, convert: Convert) -> None:
     """Run one after another by the same kernels, they end in the very scores."""
-    from lite_toolkit import isolation
+    from lite_toolkit.tflite import surgery
 
     model = convert("lite0", form).files[0].path
     main = read_graph(model).subgraphs[0]
-    whole = runtime.interpreter(model, 1, NONE)
+    whole = interpreter.interpreter(model, 1, NONE)
     latency.fill(whole)
     values = {main.inputs[0]: whole.get_tensor(main.inputs[0])}
     whole.invoke()
-    for index, operator in isolation.operators(model.read_bytes()):
-        loaded = runtime.interpreter(operator, 1, NONE)
+    for index, operator in surgery.operators(model.read_bytes()):
+        loaded = interpreter.interpreter(operator, 1, NONE)
         read = {main.tensors[number].name: number for number in main.operators[index].inputs if number in values}
         for details in loaded.get_input_details():
             loaded.set_tensor(details["index"], values[read[details["name"]]])
@@ -187,6 +190,6 @@ def test_wrong_use_is_one_line(arguments: list[str], exit_code: int, message: st
 
 
 def test_no_runtime_is_installed(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setattr(runtime, "_RUNTIMES", {"a runtime": "no_such_runtime.interpreter"})
-    with pytest.raises(runtime.ModelError, match="no LiteRT runtime is installed: pip install ai-edge-litert"):
-        runtime.interpreter(model)
+    monkeypatch.setattr(interpreter, "_RUNTIMES", {"a runtime": "no_such_runtime.interpreter"})
+    with pytest.raises(interpreter.ModelError, match="no LiteRT runtime is installed: pip install ai-edge-litert"):
+        interpreter.interpreter(model)

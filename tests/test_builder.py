@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import costs
-from lite_toolkit.architectures import VARIANTS, ModelSpec, custom
 from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.preprocessing import google_lite
+from lite_toolkit.images.preprocessing import google_lite
+from lite_toolkit.networks import costs
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, custom
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.backend import keras
-from lite_toolkit.builder import build, endpoints, features
+from lite_toolkit.networks.backend import keras
+from lite_toolkit.networks.builder import build, endpoints, features
 
 MADDS_MILLIONS = {"lite0": 385.2, "lite1": 600.2, "lite2": 859.7, "lite3": 1383.3, "lite4": 2553.0}
 

@@ -18,15 +18,19 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, metadata, outputs, pipeline, recipes
+from lite_toolkit import outputs
 from lite_toolkit.bundle import clients, vectors
 from lite_toolkit.bundle.targets import TARGETS
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.errors import OutputError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, entries, schema
-from lite_toolkit.preprocessing import PRESETS, google_lite
-from lite_toolkit.runtime import Model
-from lite_toolkit.synthetic import synthetic_image
+from lite_toolkit.images.preprocessing import PRESETS, google_lite
+from lite_toolkit.quantization import recipes
+from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.metadata import Metadata, Normalization, ScoreCalibration, entries, schema
 
 HOSTILE = (
     '"; import os; os.system("touch pwned"); "',
@@ -42,13 +46,13 @@ ARRAYS = {"model_data.h", "model_data.c", "golden_data.h", "golden_data.c"}
 
 
 def package(model: Path, output: Path, *options: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, ["package", str(model), "-o", str(output), *map(str, options)])
+    return CliRunner().invoke(main.main, ["package", str(model), "-o", str(output), *map(str, options)])
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Callable[[str, str], Path]:
     """A network of three operators and five classes, with hostile labels: `small("int8", "uint8")`."""
-    from lite_toolkit.backend import keras
+    from lite_toolkit.networks.backend import keras
 
     folder = tmp_path_factory.mktemp("small")
     keras.utils.set_random_seed(1)
@@ -314,7 +318,7 @@ def test_the_python_code_sees_what_the_toolkit_sees(bundle: Path, bare: Path, ph
     image = sorted(photographs.iterdir())[3]
     done = run(bare, "-I", bundle / "classifier.py", image)
     told = [line.split("\t")[1:] for line in done.stdout.split(f"{image}")[1:]]
-    classified = CliRunner().invoke(cli.main, ["classify", str(bundle / "model.tflite"), str(image), "--json"])
+    classified = CliRunner().invoke(main.main, ["classify", str(bundle / "model.tflite"), str(image), "--json"])
     best = json.loads(classified.stdout)["predictions"][0]["top"]
     assert [int(index) for index, *_ in told] == [score["index"] for score in best]
 

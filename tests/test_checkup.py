@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from lite_toolkit import checkup, host, runtime
-from lite_toolkit.checkup import Finding
+from lite_toolkit.board import checkup
+from lite_toolkit.board import machine as host
+from lite_toolkit.board.checkup import Finding
 from lite_toolkit.errors import ModelError
+from lite_toolkit.runtime import interpreter as runtime
 
 JOB = {"runtime": "ai-edge-litert", "delegate": "xnnpack", "delegate_options": {}}
 

@@ -24,9 +24,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, console, pipeline
-from lite_toolkit.architectures import ModelSpec, StageSpec
+from lite_toolkit.cli import console, main
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.networks.architectures import ModelSpec, StageSpec
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
@@ -41,7 +42,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
             yield f"{prefix}{name}", command
 
 
-COMMANDS = dict(commands(cli.main))
+COMMANDS = dict(commands(main.main))
 REPORTING = [name for name, command in COMMANDS.items() if any("--report" in param.opts for param in command.params)]
 TINY = ModelSpec("tiny", (StageSpec("mbconv", 3, 2, 2, 8, 8, 1),), stem=8, head=16, activation="relu6")
 FLOAT = ("convert", "--float32")
@@ -51,7 +52,7 @@ SMALL = ("--weights", "none", "--input-size", "64")
 
 def run(*arguments: str | Path) -> Result:
     """The command in this process."""
-    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main.main, [str(argument) for argument in arguments])
 
 
 def run_installed(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -93,7 +94,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `.keras` classifier of 10 classes for 32 x 32 pixels, converted in a second."""
     pytest.importorskip("tensorflow", reason="converting needs TensorFlow")
-    from lite_toolkit.builder import build
+    from lite_toolkit.networks.builder import build
 
     path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
     build(TINY, classes=10, input_shape=(32, 32, 3)).save(path)
@@ -122,7 +123,7 @@ class TestHelp:
     def test_the_toolkit(self) -> None:
         done = run_installed("--help")
         assert (done.returncode, done.stderr) == (0, "")
-        for name, command in cli.main.commands.items():
+        for name, command in main.main.commands.items():
             assert re.search(rf"^  {name} +{re.escape(str(command.help)[:20])}", done.stdout, re.MULTILINE)
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -148,7 +149,7 @@ class TestHelp:
 
     def test_help_and_tables_need_no_tensorflow(self) -> None:
         for arguments in (["--help"], ["convert", "--help"], ["variants"], ["describe", "lite4"]):
-            program = f"from lite_toolkit.cli import main; main({arguments!r}, standalone_mode=False)"
+            program = f"from lite_toolkit.cli.main import main; main({arguments!r}, standalone_mode=False)"
             report = "; import sys; print('LOADED', [name for name in ('tensorflow', 'numpy') if name in sys.modules])"
             done = subprocess.run([sys.executable, "-c", program + report], capture_output=True, text=True)
             assert done.stdout.endswith("LOADED []\n"), done.stderr

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lite_toolkit.classification import EVERYTHING, Description
-from lite_toolkit.companions import together
 from lite_toolkit.errors import ModelError
-from lite_toolkit.preprocessing import PRESETS
-from lite_toolkit.runtime import TensorInfo
+from lite_toolkit.images.preprocessing import PRESETS
+from lite_toolkit.measurement.description import EVERYTHING, Description, together
+from lite_toolkit.runtime.interpreter import TensorInfo
 
 A, B = Path("a.tflite"), Path("b.tflite")
 NORMALIZATION = ("mean", "std")

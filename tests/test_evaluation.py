@@ -17,20 +17,24 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, evaluation, metadata, pipeline, runtime
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import JobError, ModelError
-from lite_toolkit.evaluation import Request, evaluate
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.metadata import Metadata, Normalization
-from lite_toolkit.preprocessing import google_lite
-from lite_toolkit.validation import validate
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import google_lite
+from lite_toolkit.measurement import evaluation
+from lite_toolkit.measurement.evaluation import Request, evaluate
+from lite_toolkit.measurement.validation import validate
+from lite_toolkit.runtime import interpreter
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.metadata import Metadata, Normalization
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
 Convert = Callable[..., pipeline.Conversion]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, ["evaluate", *map(str, arguments)])
+    return CliRunner().invoke(main.main, ["evaluate", *map(str, arguments)])
 
 
 def report(*arguments: object) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def figures(document: dict[str, Any]) -> dict[str, Any]:
 
 def scores(model: Path, folder: Path) -> np.ndarray:
     """One row for each image of a folder, by a plain loop."""
-    loaded, spec = runtime.Model(model), google_lite(64)
+    loaded, spec = interpreter.Model(model), google_lite(64)
     return np.stack([loaded.scores(spec.apply(read_image(path))) for path in find_images(folder)])
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lite_toolkit import metadata
-from lite_toolkit.metadata import Metadata, Normalization
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.metadata import Metadata, Normalization
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "edgetpu" / "pairs"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit.architectures import variant
+from lite_toolkit.networks.architectures import variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.layouts import match
@@ -49,7 +49,7 @@ fill, renames = _load("fill"), _load("renames")
 
 @functools.cache
 def network(name: str, padding: str, epsilon: float) -> Any:
-    from lite_toolkit.builder import build
+    from lite_toolkit.networks.builder import build
 
     spec = dataclasses.replace(variant(name), padding=padding, epsilon=epsilon)
     return build(spec, activation="none", input_shape=(None, None, 3))

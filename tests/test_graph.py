@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import graph
-from lite_toolkit import schema as schema_tables
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
+from lite_toolkit.tflite import graph
+from lite_toolkit.tflite import schema as schema_tables
+from lite_toolkit.tflite.graph import read_graph
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "edgetpu"
 
@@ -438,6 +438,6 @@ def test_a_length_beyond_the_file_is_refused_before_it_is_used(schema: ModuleTyp
 
 def test_reading_needs_numpy_alone() -> None:
     heavy = "{'tensorflow', 'keras', 'ai_edge_litert', 'flatbuffers', 'PIL', 'click'}"
-    code = f"import sys, lite_toolkit.graph, lite_toolkit.inspection; print({heavy} & set(sys.modules))"
+    code = f"import sys, lite_toolkit.tflite.graph, lite_toolkit.tflite.inspection; print({heavy} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"

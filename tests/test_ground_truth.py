@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lite_toolkit.datasets.ground_truth import ClassIndex, Numbering, read, read_class_index
 from lite_toolkit.errors import ImageError
-from lite_toolkit.ground_truth import ClassIndex, Numbering, read, read_class_index
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 INDEX = ClassIndex("classes.tsv", {wnid: number for number, wnid in enumerate(WNIDS)}, {0: "tench"})

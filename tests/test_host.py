@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lite_toolkit import host
+from lite_toolkit.board import machine
 
 FILES = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -33,7 +33,7 @@ def pi(tmp_path: Path) -> Path:
 
 
 def test_the_environment_of_a_board(pi: Path) -> None:
-    found = host.environment(pi)
+    found = machine.environment(pi)
     assert found["board"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert found["cpu"] == "BCM2835"
     assert found["governors"] == ["ondemand"]
@@ -47,7 +47,7 @@ def test_the_state_of_a_board(pi: Path, tmp_path: Path, monkeypatch: pytest.Monk
     vcgencmd.write_text("#!/bin/sh\necho throttled=0x50005\n")
     vcgencmd.chmod(0o755)
     monkeypatch.setenv("PATH", str(vcgencmd.parent), prepend=":")
-    assert host.state(pi) == {
+    assert machine.state(pi) == {
         "frequencies_khz": [1_800_000, 600_000],
         "temperatures_celsius": {"thermal_zone0 cpu-thermal": 48.312},
         "throttled": 0x50005,
@@ -56,15 +56,15 @@ def test_the_state_of_a_board(pi: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_machine_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    found = host.environment(tmp_path)
+    found = machine.environment(tmp_path)
     assert (found["board"], found["governors"], found["os"]) == (None, [], None)
-    assert host.state(tmp_path) == {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None}
-    assert host.busy_seconds(tmp_path) is None
+    assert machine.state(tmp_path) == {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None}
+    assert machine.busy_seconds(tmp_path) is None
 
 
 def test_processor_time_of_all_programs(pi: Path) -> None:
     """Idle time (4000) and waiting for disks (50) are not busy; a tick is a hundredth of a second on Linux."""
-    assert host.busy_seconds(pi) == pytest.approx((100 + 20 + 30 + 6 + 7 + 8) / 100)
+    assert machine.busy_seconds(pi) == pytest.approx((100 + 20 + 30 + 6 + 7 + 8) / 100)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell only the peak")

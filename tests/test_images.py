@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lite_toolkit.errors import ImageError
-from lite_toolkit.images import MAXIMUM_PIXELS, extensions, find_images, read_image
+from lite_toolkit.images.files import MAXIMUM_PIXELS, extensions, find_images, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import inference, pipeline, runtime
+from lite_toolkit.board import inference
+from lite_toolkit.board.inference import Answer, Job, Record, infer, input_table, look_up
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import ModelError
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.inference import Answer, Job, Record, infer, input_table, look_up
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec, google_lite
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec, google_lite
+from lite_toolkit.runtime import interpreter
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def by_image(job: Job) -> list[Record]:
 
 def plain(model: str, image: str, top: int) -> tuple[int, ...]:
     """The best classes by the library's straight path and a sort of one's own."""
-    scores = runtime.Model(Path(model)).scores(google_lite(64).apply(read_image(Path(image))))
+    scores = interpreter.Model(Path(model)).scores(google_lite(64).apply(read_image(Path(image))))
     return tuple(sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:top])
 
 
@@ -63,7 +65,7 @@ def test_no_images_are_no_records(job: Job) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_looking_up_gives_the_bits_of_computing(models: tuple[str, ...], model: int, preset: str, order: Any) -> None:
-    loaded = runtime.Model(Path(models[model]))
+    loaded = interpreter.Model(Path(models[model]))
     spec = replace(PRESETS[preset](64), channel_order=order)
     pixels = spec.order_channels(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8))
     found, expected = look_up(input_table(loaded, spec), pixels), loaded.input.quantize(spec.normalize(pixels))
@@ -102,7 +104,9 @@ def test_a_model_that_cannot_be_loaded(job: Job, tmp_path: Path) -> None:
 
 
 def test_scores_that_are_not_numbers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.Model, "run", lambda self, stored: np.full(10, np.nan, np.float32))  # forks inherit it
+    monkeypatch.setattr(
+        interpreter.Model, "run", lambda self, stored: np.full(10, np.nan, np.float32)
+    )  # forks inherit it
     with pytest.raises(ModelError, match=r"float32\.tflite gives scores that are not numbers for .*picture0\d\.jpg"):
         list(infer(job))
 
@@ -117,10 +121,10 @@ def test_scores_that_are_not_numbers(job: Job, monkeypatch: pytest.MonkeyPatch) 
 def test_a_worker_that_dies_is_one_line_and_no_hang(
     job: Job, monkeypatch: pytest.MonkeyPatch, end: Callable[[], None], message: str
 ) -> None:
-    def die(self: runtime.Model, stored: object) -> None:
+    def die(self: interpreter.Model, stored: object) -> None:
         end()
 
-    monkeypatch.setattr(runtime.Model, "run", die)
+    monkeypatch.setattr(interpreter.Model, "run", die)
     with pytest.raises(ModelError, match=f"a worker process {message}: try fewer workers"):
         list(infer(job))
     assert not multiprocessing.active_children()
@@ -142,7 +146,7 @@ def test_the_module_is_python_3_7() -> None:
 
 def test_preprocessing_is_taken_from_the_job(job: Job) -> None:
     spec = replace(google_lite(64), interpolation="nearest", mean=(0.0, 10.0, 90.0))
-    scores = runtime.Model(Path(job.models[0])).scores(spec.apply(read_image(Path(job.images[0]))))
+    scores = interpreter.Model(Path(job.models[0])).scores(spec.apply(read_image(Path(job.images[0]))))
     (record,) = infer(replace(job, preprocessing=spec.to_json(), images=job.images[:1], models=job.models[:1], top=1))
     assert record.answers[0].best == (int(scores.argmax()),)
     assert PreprocessingSpec.from_json(spec.to_json()) == spec

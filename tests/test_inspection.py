@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lite_toolkit import inspection, outputs
+from lite_toolkit import outputs
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import Operator, Subgraph, Tensor, read_graph
-from lite_toolkit.inspection import inspect, operator_madds
+from lite_toolkit.tflite import inspection
+from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor, read_graph
+from lite_toolkit.tflite.inspection import inspect, operator_madds
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "edgetpu" / "pairs"
 

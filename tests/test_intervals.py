@@ -5,7 +5,7 @@ from math import comb
 
 import pytest
 
-from lite_toolkit.intervals import difference, mcnemar, paired_difference, wilson
+from lite_toolkit.measurement.intervals import difference, mcnemar, paired_difference, wilson
 
 
 @pytest.mark.parametrize(

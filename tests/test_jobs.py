@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lite_toolkit import children, jobs, pipeline
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.devices import jobs
 from lite_toolkit.errors import JobError
-from lite_toolkit.steps import Steps
+from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import children
 
 JOB = {
     "job": "benchmark",
@@ -50,14 +52,14 @@ def test_a_job_reports_progress_and_one_result(model: Path) -> None:
 def test_standard_output_holds_events_alone(model: Path) -> None:
     """XNNPACK announces itself on standard error, and whatever prints to standard output is led there too."""
     job = json.dumps({**JOB, "files": {"model": str(model)}}) + "\n"
-    done = subprocess.run(children.command("lite_toolkit.runner"), input=job, capture_output=True, text=True)
+    done = subprocess.run(children.command("lite_toolkit.board.runner"), input=job, capture_output=True, text=True)
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert (done.returncode, set(events[:-1]), events[-1]) == (0, {"progress"}, "result")
 
 
 def test_an_error_is_an_event_with_an_exit_code(tmp_path: Path) -> None:
     job = json.dumps({**JOB, "files": {"model": str(tmp_path / "none.tflite")}}) + "\n"
-    done = subprocess.run(children.command("lite_toolkit.runner"), input=job, capture_output=True, text=True)
+    done = subprocess.run(children.command("lite_toolkit.board.runner"), input=job, capture_output=True, text=True)
     message = f"{tmp_path}/none.tflite: no such file"
     assert json.loads(done.stdout) == {"event": "error", "message": message, "exit_code": 1}
     assert done.returncode == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lite_toolkit.board.inference import Answer, Record
 from lite_toolkit.errors import OutputError
-from lite_toolkit.inference import Answer, Record
-from lite_toolkit.journal import Journal
+from lite_toolkit.measurement.journal import Journal
 
 IDENTITY = {"models": ["00ff"], "top": 2}
 RECORDS = (

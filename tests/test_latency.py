@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import latency, latency_plot, pipeline, runtime, stability
-from lite_toolkit.benchmark import Measurement
-from lite_toolkit.distribution import Distribution
+from lite_toolkit.board import latency
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.drawings import latency as latency_plot
+from lite_toolkit.measurement import stability
+from lite_toolkit.measurement.benchmark import Measurement
+from lite_toolkit.measurement.distribution import Distribution
+from lite_toolkit.runtime import interpreter
 
 MILLISECOND = 1_000_000
 
@@ -81,13 +85,13 @@ def test_the_warm_up_ends_when_times_are_steady(
 @pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
 def test_random_inputs_fill_the_range_of_their_type(io: str, convert: Callable[..., pipeline.Conversion]) -> None:
     model = (convert("lite0", "float32") if io == "float32" else convert("lite0", "int8", io=io)).files[0].path
-    loaded = runtime.interpreter(model, 1)
+    loaded = interpreter.interpreter(model, 1)
     latency.fill(loaded)
     values = loaded.get_tensor(loaded.get_input_details()[0]["index"])
     low, high = {"uint8": (0, 255), "int8": (-128, 127), "float32": (-1, 1)}[io]
     assert (values.min(), values.max()) == pytest.approx((low, high), abs=0.01)
     assert values.mean() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
-    again = runtime.interpreter(model, 1)
+    again = interpreter.interpreter(model, 1)
     latency.fill(again)
     assert np.array_equal(values, again.get_tensor(again.get_input_details()[0]["index"]))
 

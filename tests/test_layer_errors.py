@@ -13,14 +13,16 @@ pytest.importorskip("tensorflow", reason="converting needs TensorFlow")
 
 from ai_edge_litert.tools import flatbuffer_utils
 
-from lite_toolkit import architectures, manifest, pipeline
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.datasets.representative import load_representative
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import Operator, Subgraph, Tensor, read_graph
-from lite_toolkit.layer_errors import LayerError, measure
-from lite_toolkit.layers import common_layers
-from lite_toolkit.remedies import remedies, worst
-from lite_toolkit.representative import load_representative
-from lite_toolkit.runtime import interpreter
+from lite_toolkit.measurement.layer_errors import LayerError, measure
+from lite_toolkit.measurement.remedies import remedies, worst
+from lite_toolkit.networks import architectures
+from lite_toolkit.runtime.interpreter import interpreter
+from lite_toolkit.tflite import manifest
+from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor, read_graph
+from lite_toolkit.tflite.layers import common_layers
 
 Edit = Callable[[Any], None]
 

@@ -1,39 +1,46 @@
-"""The rules of docs/architecture.md: what may import what, and what runs without TensorFlow."""
+"""The house of docs/architecture.md: what may import what, and what runs without TensorFlow."""
 
 import ast
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import lite_toolkit
-from lite_toolkit import pipeline
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.devices import shipment
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lite_toolkit"
+
+# Each wing may import the modules on the ground floor and the wings before it.
+# fmt: off
+WINGS = (
+    "images", "runtime", "board", "datasets", "networks", "weights", "tflite", "quantization", "edgetpu", "devices",
+    "measurement", "conversion", "bundle", "reports", "drawings", "page", "cli",
+)
+# fmt: on
+DOORS = ("lite_toolkit", "lite_toolkit.__main__")  # of Python and of the shell: they lead everywhere
+WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pillow, click and a LiteRT runtime
+    "networks": {"backend", "builder"},
+    "weights": {"checkpoints", "layouts", "loading"},
+    "tflite": {"surgery"},
+    "quantization": {
+        *("boundary", "headroom", "mixed_precision", "operators", "quantizer", "sensitivity", "walk", "writer"),
+    },
+    "measurement": {"layer_errors", "remedies"},
+    "conversion": {"float_model", "origin", "pipeline"},
+}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# The board's: these and what they import run with numpy, Pillow, click and a LiteRT runtime alone.
-# fmt: off
-BOARD_SIDE = (
-    "bundle.contents", "bundle.packing", "bundle.parity", "golden",
-    "edgetpu.compilation", "edgetpu.forecast", "edgetpu.log", "edgetpu.metadata",
-    "accuracy", "architectures", "benchmark", "checkup", "children", "classification", "companions", "comparison",
-    "costs", "data", "delegates",
-    "devices", "distribution", "doctor", "errors", "evaluation", "flatbuffer", "graph", "ground_truth", "host",
-    "images", "inference", "inspection", "intervals", "jobs", "journal", "labels", "landing", "latency", "manifest",
-    "metadata", "operator_times", "outputs", "partition", "preprocessing", "published", "recipes", "rehearsal",
-    "report", "representative", "resizing", "runner", "runtime", "saved_document", "saved_reports", "schema",
-    "sending", "ssh", "stability", "steps", "streams", "synthetic", "text", "validation",
-)
-# fmt: on
-COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.commands.")}
+COMMANDS = {name.removeprefix("lite_toolkit.") for name in MODULES if name.startswith("lite_toolkit.cli.commands.")}
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime", "tensorflow.lite")
 
 
@@ -70,29 +77,32 @@ def importers(package: str) -> set[str]:
     }
 
 
-def documented_order() -> list[str]:
-    """The modules in the order of the table in docs/architecture.md."""
+def wing(module: str) -> str:
+    """The wing of a module; "" for those on the ground floor."""
+    first = module.removeprefix("lite_toolkit").lstrip(".").partition(".")[0]
+    return first if (PACKAGE / first).is_dir() and first else ""
+
+
+def test_the_house_has_these_wings_in_this_order_in_the_document_too() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if any(path.glob("*.py"))} == set(WINGS)
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    files = re.findall(r"`([\w/]+)\.py`", "".join(line for line in text.splitlines() if line.startswith("| `")))
-    return [f"lite_toolkit.{file.replace('/', '.')}".removesuffix(".__init__") for file in files]
+    assert tuple(re.findall(r"^\| `(\w+)/`", text, re.MULTILINE)) == WINGS
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
 
 
-def has_code(path: Path) -> bool:
-    return len(tree(path).body) > 1
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in DOORS])
+def test_no_import_runs_upwards(module: str) -> None:
+    order = ("", *WINGS)
+    above = order[: order.index(wing(module)) + 1]
+    assert {name for name in own(MODULES[module]) - {"lite_toolkit"} if wing(name) not in above} == set()
 
 
-def test_the_order_names_every_module_once() -> None:
-    order = documented_order()
-    assert len(order) == len(set(order))
-    assert set(order) == {name for name, path in MODULES.items() if has_code(path)} - {"lite_toolkit"}
-
-
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "lite_toolkit"])
-def test_nothing_upstream_imports_downstream(module: str) -> None:
-    order = [name for name, path in MODULES.items() if not has_code(path)] + documented_order()
-    above = order[: order.index(module)]
-    packages = {module, module.rpartition(".")[0]}  # a module's own package was imported before it
-    assert own(MODULES[module]) - packages - set(above) == set()
+@pytest.mark.parametrize("name", ["", *WINGS])
+def test_no_wing_has_a_circle(name: str) -> None:
+    inside = [module for module in MODULES if module not in DOORS and wing(module) == name]
+    packages = {module: {module, module.rpartition(".")[0]} for module in inside}  # imported before the module
+    graph = {module: own(MODULES[module]) & set(inside) - packages[module] for module in inside}
+    assert set(TopologicalSorter(graph).static_order()) == set(inside)  # raises CycleError
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -103,21 +113,28 @@ def test_every_module_says_what_it_is(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("tensorflow", {"backend", "conversion"}),
-        ("keras", {"backend"}),
+        ("tensorflow", {"networks.backend", "conversion.float_model"}),
+        ("keras", {"networks.backend"}),
         (
-            "lite_toolkit.backend",
-            {"builder", "conversion", "quantization.operators", "quantization.walk", "weights.checkpoints"},
+            "lite_toolkit.networks.backend",
+            {
+                *("networks.builder", "conversion.float_model", "quantization.operators", "quantization.walk"),
+                "weights.checkpoints",
+            },
         ),
         ("ai_edge_quantizer", {"quantization.writer"}),
-        ("ai_edge_litert", {"isolation", "quantization.boundary", "quantization.writer"}),  # its flatbuffer tools
+        # its flatbuffer tools
+        ("ai_edge_litert", {"tflite.surgery", "quantization.boundary", "quantization.writer"}),
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints"}),
         ("huggingface_hub", {"weights.sources"}),
-        ("matplotlib", {"diagram", "latency_plot", "page.drawing", "page.svg", "pictures", "plot"}),
+        (
+            "matplotlib",
+            {f"drawings.{name}" for name in ("latency", "network", "page", "pictures", "svg", "validation")},
+        ),
         ("jinja2", {"page.document"}),
-        ("rich", {"console"}),
-        ("click", {"cli", "console", *COMMANDS}),
+        ("rich", {"cli.console"}),
+        ("click", {"cli.console", "cli.main", *COMMANDS}),
         ("pickle", set()),
     ],
 )
@@ -132,7 +149,7 @@ def test_only_the_runtime_knows_an_interpreter() -> None:
         mentioned = [text for text in texts if isinstance(text, str)] + list(imported(path))
         return "Interpreter" in names or any(text.startswith(INTERPRETERS) for text in mentioned)
 
-    assert [module for module, path in MODULES.items() if knows(path)] == ["lite_toolkit.runtime"]
+    assert [module for module, path in MODULES.items() if knows(path)] == ["lite_toolkit.runtime.interpreter"]
 
 
 def in_new_process(program: str, *arguments: Path) -> str:
@@ -166,19 +183,33 @@ sys.meta_path.insert(0, Nothing())
 """
 
 
-@pytest.mark.parametrize("module", BOARD_SIDE)
-def test_the_board_side_imports_nothing_else(module: str) -> None:
-    in_new_process(BLOCKED + f"importlib.import_module('lite_toolkit.{module}')")
+def lean(name: str) -> list[str]:
+    """The modules of a wing that must do without TensorFlow."""
+    without = {f"lite_toolkit.{name}.{module}" for module in WORKSHOP.get(name, ())}
+    return [module for module in MODULES if wing(module) == name and module not in without]
+
+
+@pytest.mark.parametrize("name", [name for name in WINGS if name not in ("drawings", "page", "cli")])
+def test_a_wing_runs_on_a_board(name: str) -> None:
+    in_new_process(BLOCKED + f"for name in {lean(name)}: importlib.import_module(name)")
+
+
+def test_what_is_sent_to_boards_needs_nothing_else() -> None:
+    sent = {f"lite_toolkit/{path.as_posix()}" for path in shipment.modules()}
+    for path in sent:
+        needed = {MODULES[name].relative_to(ROOT).as_posix() for name in own(ROOT / path)}
+        if path != "lite_toolkit/__init__.py":  # a door: it leads to the rest only where that is asked for
+            assert needed <= sent
 
 
 def test_the_board_side_works_with_nothing_else(convert: Callable[..., pipeline.Conversion], photographs: Path) -> None:
     program = """
 from pathlib import Path
-from lite_toolkit.classification import Classifier, expand
-from lite_toolkit.inspection import inspect
-from lite_toolkit.representative import load_representative
-from lite_toolkit.runtime import runtime_version
-from lite_toolkit.validation import scores
+from lite_toolkit.measurement.classification import Classifier, expand
+from lite_toolkit.tflite.inspection import inspect
+from lite_toolkit.datasets.representative import load_representative
+from lite_toolkit.runtime.interpreter import runtime_version
+from lite_toolkit.measurement.validation import scores
 model, photographs = map(Path, sys.argv[1:])
 classifier = Classifier(model)
 predictions = list(classifier.classify(expand([photographs]), 3))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit.architectures import VARIANTS, variant
 from lite_toolkit.errors import WeightsError
+from lite_toolkit.networks.architectures import VARIANTS, variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.layouts import match

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit.architectures import VARIANTS, ModelSpec, StageSpec, variant
 from lite_toolkit.errors import WeightsError
-from lite_toolkit.preprocessing import PRESETS, google_lite
+from lite_toolkit.images.preprocessing import PRESETS, google_lite
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, variant
 from lite_toolkit.weights.loading import default_preprocessing, load_model, read_weights
 from lite_toolkit.weights.sources import CONVENTIONS
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import metadata, pipeline
-from lite_toolkit.classification import Classifier
-from lite_toolkit.images import read_image
-from lite_toolkit.metadata import Metadata, ScoreCalibration
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.images.files import read_image
+from lite_toolkit.measurement.classification import Classifier
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.metadata import Metadata, ScoreCalibration
 
 mediapipe = pytest.importorskip("mediapipe", reason="MediaPipe has no wheel for this machine")
 tasks = pytest.importorskip("mediapipe.tasks.python")

@@ -18,21 +18,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lite_toolkit import manifest, metadata, pipeline
-from lite_toolkit.classification import Classifier, describe
-from lite_toolkit.cli import main
+from lite_toolkit.cli.main import main
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import ModelError
-from lite_toolkit.flatbuffer import root
-from lite_toolkit.flatbuffer_writer import Numbers, Scalar, Value
-from lite_toolkit.flatbuffer_writer import write as flatbuffer
-from lite_toolkit.graph import read_graph
-from lite_toolkit.inspection import inspect
-from lite_toolkit.metadata import Metadata, Normalization, ScoreCalibration, archive, entries, schema
-from lite_toolkit.metadata import files as metadata_files
-from lite_toolkit.metadata.contradictions import contradictions
-from lite_toolkit.preprocessing import PRESETS
-from lite_toolkit.runtime import Model
-from lite_toolkit.schema import FIELDS
+from lite_toolkit.images.preprocessing import PRESETS
+from lite_toolkit.measurement.classification import Classifier
+from lite_toolkit.measurement.description import describe
+from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.tflite import manifest, metadata
+from lite_toolkit.tflite.flatbuffer import root
+from lite_toolkit.tflite.flatbuffer_writer import Numbers, Scalar, Value
+from lite_toolkit.tflite.flatbuffer_writer import write as flatbuffer
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.inspection import inspect
+from lite_toolkit.tflite.metadata import Metadata, Normalization, ScoreCalibration, archive, entries, schema
+from lite_toolkit.tflite.metadata import files as metadata_files
+from lite_toolkit.tflite.metadata.contradictions import contradictions
+from lite_toolkit.tflite.schema import FIELDS
 
 NAMES = tuple(f"class {index}" for index in range(1000))
 SIGMOIDS = ScoreCalibration(("1.0,0.5,0.1",) * 999 + ("",), "INVERSE_LOGISTIC", 0.25)

@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lite_toolkit import cli, pipeline, recipes
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.conversion.request import Request
 from lite_toolkit.errors import GateError, LiteToolkitError, RecipeError
-from lite_toolkit.graph import Operator, Subgraph, read_graph
-from lite_toolkit.layers import layer_name
-from lite_toolkit.mixed_precision import fewest, work_of
-from lite_toolkit.request import Request
-from lite_toolkit.steps import Steps
-from lite_toolkit.validation import compare, scores
+from lite_toolkit.measurement.validation import compare, scores
+from lite_toolkit.progress import Steps
+from lite_toolkit.quantization import recipes
+from lite_toolkit.quantization.mixed_precision import fewest, work_of
+from lite_toolkit.tflite.graph import Operator, Subgraph, read_graph
+from lite_toolkit.tflite.layers import layer_name
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.preprocessing import google_lite
-from lite_toolkit.quantization import quantize
+from lite_toolkit.images.preprocessing import google_lite
+from lite_toolkit.quantization.quantizer import quantize
 from lite_toolkit.quantization.sensitivity import disturbances
 from lite_toolkit.quantization.walk import Parameters
 from lite_toolkit.quantization.writer import with_parameters
@@ -185,14 +187,14 @@ class TestConvert:
         ],
     )
     def test_bounds_that_mean_nothing_are_wrong_usage(self, options: str) -> None:
-        result = CliRunner().invoke(cli.main, ["convert", "--variant", "lite0", *options.split()])
+        result = CliRunner().invoke(main.main, ["convert", "--variant", "lite0", *options.split()])
         assert result.exit_code == 2, result.output
 
     @pytest.mark.parametrize("gate", [{"max_drop": -1.0}, {"min_agreement": 101.0}])
     def test_a_missed_gate_writes_nothing(
         self, tmp_path: Path, photographs: Path, gate: dict[str, float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lite_toolkit.mixed_precision.MOST_WORK", 0.0)
+        monkeypatch.setattr("lite_toolkit.quantization.mixed_precision.MOST_WORK", 0.0)
         with pytest.raises(GateError, match=r"no layer can be spared|less than 101%; nothing was written"):
             pipeline.convert(self.request(tmp_path / "o", photographs, **gate))
         assert not (tmp_path / "o").exists() or not list((tmp_path / "o").iterdir())

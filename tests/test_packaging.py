@@ -51,7 +51,7 @@ def test_the_declarative_folders_are_inside(wheel: Path, name: str) -> None:
         for pattern in DECLARATIVE[name]
         for path in (ROOT / name).rglob(pattern)
     }
-    inside = wheel / "lite_toolkit/data" / name
+    inside = wheel / "lite_toolkit/_data" / name
     assert {path.relative_to(inside): path.read_bytes() for path in inside.rglob("*") if path.is_file()} == expected
 
 
@@ -60,7 +60,7 @@ def test_every_module_is_inside_and_nothing_else(wheel: Path) -> None:
         path.relative_to(ROOT) for kind in ("py", "template") for path in (ROOT / "lite_toolkit").rglob(f"*.{kind}")
     }
     inside = {path.relative_to(wheel) for path in wheel.rglob("*") if path.is_file()}
-    rest = {path for path in inside - modules if "data" not in path.parts}
+    rest = {path for path in inside - modules if "_data" not in path.parts}
     metadata = f"lite_toolkit-{lite_toolkit.__version__}.dist-info"
     names = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
     assert modules <= inside
@@ -69,7 +69,10 @@ def test_every_module_is_inside_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_recipes_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
-    program = "from lite_toolkit import data, recipes; print(data.folder('calibration'), *recipes.names())"
+    program = (
+        "from lite_toolkit import shipped; from lite_toolkit.quantization import recipes; "
+        "print(shipped.folder('calibration'), *recipes.names())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
@@ -79,7 +82,7 @@ def test_the_recipes_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path
         text=True,
     )
     folder, *names = done.stdout.split()
-    assert folder == str(wheel / "lite_toolkit/data/calibration")
+    assert folder == str(wheel / "lite_toolkit/_data/calibration")
     assert names == sorted(path.stem for path in (ROOT / "calibration").glob("*.toml"))
 
 

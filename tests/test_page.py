@@ -23,10 +23,14 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, pipeline, saved_document, saved_reports
+from lite_toolkit import documents as saved_document
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.documents import document
+from lite_toolkit.drawings import page as drawing
 from lite_toolkit.page import document as pages
-from lite_toolkit.page import drawing, reading, reproduction
-from lite_toolkit.report import document
+from lite_toolkit.page import reproduction
+from lite_toolkit.reports import reading, saved_reports
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
 pytest.importorskip("jinja2", reason='needs jinja2: pip install ".[report]"')
@@ -260,7 +264,7 @@ def write(folder: Path, *documents: Document) -> list[str]:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, ["report", *map(str, arguments)])
+    return CliRunner().invoke(main.main, ["report", *map(str, arguments)])
 
 
 def page(folder: Path, *documents: Document, options: tuple[object, ...] = ()) -> Page:
@@ -445,10 +449,10 @@ class TestReproduction:
     @pytest.mark.parametrize("line", [line for _, line in COMMANDS.values()], ids=COMMANDS)
     def test_it_parses(self, line: str) -> None:
         name, *arguments = shlex.split(line)
-        found = cli.main.commands[name]
+        found = main.main.commands[name]
         if isinstance(found, click.Group):
             found, arguments = found.commands[arguments[0]], arguments[1:]
-        found.make_context(name, arguments, click.Context(cli.main))  # parses and checks, and does not run
+        found.make_context(name, arguments, click.Context(main.main))  # parses and checks, and does not run
 
     def test_the_page_lists_them_by_file(self, whole: Page) -> None:
         listed = "".join(text + "\n" for tag, text in whole.texts if tag == "code").splitlines()
@@ -526,7 +530,7 @@ class TestSoundness:
         written = []
         for seed in ("1", "2"):
             target = tmp_path / f"{seed}.html"
-            command = [sys.executable, "-c", "from lite_toolkit.cli import main; main()", "report"]
+            command = [sys.executable, "-c", "from lite_toolkit.cli.main import main; main()", "report"]
             command += [*write(tmp_path, *EVERYTHING), "-o", str(target)]
             subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True)
             written.append(target.read_bytes())
@@ -747,7 +751,7 @@ class TestCommand:
     ) -> None:
         paths = write(tmp_path, check(), check())
         monkeypatch.setattr(saved_document, "MOST_BYTES", Path(paths[0]).stat().st_size - 1)
-        assert_refused(CliRunner().invoke(cli.main, [command, *paths]), paths[0], "is too large for a report: at most")
+        assert_refused(CliRunner().invoke(main.main, [command, *paths]), paths[0], "is too large for a report: at most")
 
     def test_a_page_that_exists_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text("mine", encoding="utf-8")
@@ -790,7 +794,7 @@ def test_what_the_commands_save_can_be_read(
     for name, arguments in lines.items():
         saved.append(tmp_path / f"{name}.json")
         command = [*name.split(), *map(str, arguments), "-o", str(saved[-1])]
-        result = CliRunner().invoke(cli.main, command)
+        result = CliRunner().invoke(main.main, command)
         assert result.exit_code == 0, result.output
     kinds = [reading.read(path).kind for path in saved]
     assert kinds == ["manifest", "manifest", "validate", "evaluate", "benchmark", "edgetpu-check"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lite_toolkit.errors import ImageError, ModelError
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec, google_lite, load
+from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec, google_lite, load
 
 STD_OF_B0 = [0.47853944, 0.4732864, 0.47434163]
 HUGGINGFACE = {

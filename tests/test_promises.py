@@ -14,15 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import load_model, manifest, pipeline, read_weights, recipes, validation, variant
-from lite_toolkit.graph import read_graph
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.preprocessing import PreprocessingSpec, google_lite
+from lite_toolkit import load_model, read_weights, variant
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import PreprocessingSpec, google_lite
+from lite_toolkit.measurement import validation
+from lite_toolkit.quantization import recipes
+from lite_toolkit.tflite import manifest
+from lite_toolkit.tflite.graph import read_graph
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.backend import tf
-from lite_toolkit.quantization import operators, quantize
+from lite_toolkit.networks.backend import tf
+from lite_toolkit.quantization import operators
+from lite_toolkit.quantization.quantizer import quantize
 from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import pipeline, recipes
-from lite_toolkit.graph import Graph, read_graph
-from lite_toolkit.inspection import boundary_operators, float_operators
-from lite_toolkit.runtime import Model
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.quantization import recipes
+from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.tflite.graph import Graph, read_graph
+from lite_toolkit.tflite.inspection import boundary_operators, float_operators
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lite_toolkit import recipes
 from lite_toolkit.errors import RecipeError
+from lite_toolkit.quantization import recipes
 
 
 def test_every_recipe_in_the_folder_loads() -> None:

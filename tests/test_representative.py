@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, load_representative
+from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.errors import ImageError
-from lite_toolkit.preprocessing import PRESETS, google_lite
-from lite_toolkit.representative import MAXIMUM_ARRAY_IMAGES, load_representative
-from lite_toolkit.synthetic import synthetic_image
+from lite_toolkit.images.preprocessing import PRESETS, google_lite
 
 SPEC = google_lite((24, 32))
 

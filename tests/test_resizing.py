@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lite_toolkit import metadata
-from lite_toolkit.metadata import Metadata, Normalization
-from lite_toolkit.preprocessing import PRESETS
-from lite_toolkit.resizing import frame, sample
+from lite_toolkit.images.preprocessing import PRESETS
+from lite_toolkit.images.resizing import frame, sample
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.metadata import Metadata, Normalization
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * 1000 * 1100
-    monkeypatch.setattr("lite_toolkit.resizing._BLOCK", 2000)
+    monkeypatch.setattr("lite_toolkit.images.resizing._BLOCK", 2000)
     whole = frame(Image.fromarray(pixels), (1000, 1100), "none", 1.0, "mediapipe")
     assert found.tobytes() == whole.tobytes()
 

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, devices, pipeline
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.devices import profiles
 
 QUICK = ("--runs", "2", "--seconds", "0", "--max-seconds", "1")
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main.main, [str(argument) for argument in arguments])
 
 
 def report(result: Result) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def fail_on(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
 
 def test_devices_lists_every_profile() -> None:
     listed = report(run("devices", "--json"))["devices"]
-    assert [one["device"] for one in listed] == devices.names()
+    assert [one["device"] for one in listed] == profiles.names()
     (coral,) = (one for one in listed if one["device"] == "coral-usb")
     assert [(figure["variant"], figure["latency_ms"]) for figure in coral["reference"]] == [("es", 5.1), ("em", 8.7)]
     assert re.search(r"raspberry-pi-4 +Raspberry Pi 4 +raspberry-pi-4", run("devices").stdout)

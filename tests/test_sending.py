@@ -10,52 +10,60 @@ from pathlib import Path
 
 import pytest
 
-from lite_toolkit import sending
+from lite_toolkit.devices import shipment
 
-PACKAGE = Path(sending.__file__).parent
-SENT = (*sending.MODULES, "landing")
+PACKAGE = Path(shipment.__file__).parents[1]
+SENT = tuple(sorted(path.as_posix() for path in shipment.modules()))
 
 
-def imports(module: str) -> set[str]:
-    """The modules of the toolkit that a module imports at run time."""
+def imports(path: str) -> set[str]:
+    """The files of the toolkit that a file imports at run time, the `__init__` of their folders among them."""
     found = set()
-    for node in ast.walk(_at_run_time(module)):
+    for node in ast.walk(_at_run_time(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lite_toolkit"):
-            inside = node.module.partition(".")[2]
-            found |= {inside} if inside else {alias.name for alias in node.names}
+            for alias in node.names:
+                inside = Path(*node.module.split(".")[1:], alias.name)
+                modules = (
+                    inside.with_suffix(".py"),
+                    inside.parent.with_suffix(".py") if inside.parent.name else inside,
+                )
+                files = (*modules, *(folder / "__init__.py" for folder in (inside, *inside.parents)))
+                found |= {file.as_posix() for file in files if (PACKAGE / file).is_file()}
     return found
 
 
-def _at_run_time(module: str) -> ast.Module:
+def _at_run_time(path: str) -> ast.Module:
     """The module without what only type checkers see."""
 
     class Drop(ast.NodeTransformer):
         def visit_If(self, node: ast.If) -> ast.AST | None:
             return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     return ast.fix_missing_locations(Drop().visit(tree))
 
 
 def test_all_that_the_runner_imports_is_sent_and_nothing_else() -> None:
-    needed, waiting = {"__init__"}, ["runner"]
+    """Each wing is sent whole: a module there that no job needs belongs elsewhere."""
+    needed: set[str] = set()
+    waiting = ["__init__.py", "board/runner.py", "board/landing.py"]
     while waiting:
-        module = waiting.pop()
-        if module not in needed:
-            needed.add(module)
-            waiting += imports(module)
-    assert sorted(needed) == sorted(sending.MODULES)
+        path = waiting.pop()
+        if path not in needed:
+            needed.add(path)
+            waiting += imports(path)
+    assert sorted(needed) == list(SENT)
 
 
-@pytest.mark.parametrize("module", SENT)
-def test_the_syntax_is_that_of_python_3_7(module: str) -> None:
-    ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+@pytest.mark.parametrize("path", SENT)
+def test_the_syntax_is_that_of_python_3_7(path: str) -> None:
+    ast.parse((PACKAGE / path).read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
 def test_the_standard_library_is_that_of_python_3_7(tmp_path: Path) -> None:
     pytest.importorskip("vermin", reason='needs vermin: pip install ".[dev]"')
-    for module in SENT:
-        (tmp_path / f"{module}.py").write_text(ast.unparse(_at_run_time(module)))
+    for number, path in enumerate(SENT):
+        (tmp_path / f"m{number}.py").write_text(ast.unparse(_at_run_time(path)))
     options = ["--target=3.7-", "--no-parse-comments", "--no-tips", "-vvv", tmp_path]
     command = [sys.executable, "-c", "import vermin; vermin.main()", *options]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -64,17 +72,17 @@ def test_the_standard_library_is_that_of_python_3_7(tmp_path: Path) -> None:
 
 def test_annotations_are_never_evaluated() -> None:
     """Those of newer Pythons would fail on 3.7, though their syntax is right."""
-    for module in SENT:
-        tree = _at_run_time(module)
+    for path in SENT:
+        tree = _at_run_time(path)
         annotated = any(getattr(node, "annotation", None) or getattr(node, "returns", None) for node in ast.walk(tree))
         future = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
-        simple = module in ("__init__", "errors")  # theirs are names of built-in types
-        assert future or simple or not annotated, module
+        simple = path in ("__init__.py", "errors.py")  # theirs are names of built-in types
+        assert future or simple or not annotated, path
 
 
 def test_it_is_the_same_bytes_each_time() -> None:
-    assert sending.archive() == sending.archive()
-    with zipfile.ZipFile(io.BytesIO(sending.archive())) as archive:
+    assert shipment.archive() == shipment.archive()
+    with zipfile.ZipFile(io.BytesIO(shipment.archive())) as archive:
         entries = archive.infolist()
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {entry.compress_type for entry in entries} == {zipfile.ZIP_STORED}
@@ -92,13 +100,13 @@ def run(program: Path, *options: str) -> dict[str, object]:
 
 def test_it_runs_by_itself(tmp_path: Path) -> None:
     program = tmp_path / "runner.pyz"
-    program.write_bytes(sending.archive())
+    program.write_bytes(shipment.archive())
     assert run(program)["event"] == "result"
 
 
 def test_what_is_missing_there_is_named(tmp_path: Path) -> None:
     program = tmp_path / "runner.pyz"
-    program.write_bytes(sending.archive())
+    program.write_bytes(shipment.archive())
     event = run(program, "-S")  # without site-packages
     message = f"No module named 'numpy': install what is missing for {sys.executable}"
     assert event == {"event": "error", "message": message, "exit_code": 1}

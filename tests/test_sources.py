@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from lite_toolkit.architectures import VARIANTS
 from lite_toolkit.errors import MissingExtraError, WeightsError
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.networks.architectures import VARIANTS
 from lite_toolkit.weights import sources
 from lite_toolkit.weights.sources import CONVENTIONS, IMAGENET, Conventions, Package, Source, repository
 

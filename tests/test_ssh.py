@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lite_toolkit import jobs, sending, ssh
+from lite_toolkit.devices import jobs, shipment, ssh
 from lite_toolkit.errors import DeviceError, JobError
 
 BOARD = ssh.Target("board", python=sys.executable)
@@ -25,7 +25,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Any:
             "import json, os, sys, time\njob = json.loads(sys.stdin.readline())\nfiles = job['files']\n"
             "def say(**event):\n    print(json.dumps(event), flush=True)\n"
         )
-        monkeypatch.setattr(sending, "archive", lambda: (opening + text).encode())
+        monkeypatch.setattr(shipment, "archive", lambda: (opening + text).encode())
 
     return send
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from lite_toolkit.synthetic import synthetic_image, synthetic_images
+from lite_toolkit.datasets.synthetic import synthetic_image, synthetic_images
 
 
 @pytest.fixture(scope="module")

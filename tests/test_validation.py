@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lite_toolkit import cli, pictures, pipeline, validation
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import GateError
-from lite_toolkit.validation import Comparison, compare
+from lite_toolkit.measurement import validation
+from lite_toolkit.measurement.validation import Comparison, compare
 
 
 def test_equal_scores_have_no_noise() -> None:
@@ -79,7 +82,7 @@ class TestCommand:
     def test_the_report(self, tmp_path: Path, models: list[Path], photographs: Path) -> None:
         result = validate(*models, "--data", photographs, "--json", "--plot", tmp_path / "plot.svg")
         assert (result.exit_code, result.stderr) == (0, "")
-        from lite_toolkit.layer_errors import LayerError
+        from lite_toolkit.measurement.layer_errors import LayerError
 
         document = json.loads(result.stdout)
         assert document["schema"] == "lite-toolkit/validate"
@@ -157,4 +160,4 @@ class TestCommand:
 
 
 def validate(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, ["validate", *map(str, arguments)])
+    return CliRunner().invoke(main.main, ["validate", *map(str, arguments)])

@@ -13,14 +13,17 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lite_toolkit import cli, golden, outputs, pipeline
+from lite_toolkit import outputs
+from lite_toolkit.board import golden
 from lite_toolkit.bundle import contents, packing, parity
+from lite_toolkit.cli import main
+from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import JobError, ReportError, TamperedError
-from lite_toolkit.steps import Steps
+from lite_toolkit.progress import Steps
 
 
 def verify(bundle: Path, *options: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, ["verify", str(bundle), *map(str, options)])
+    return CliRunner().invoke(main.main, ["verify", str(bundle), *map(str, options)])
 
 
 @pytest.fixture(scope="module")

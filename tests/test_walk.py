@@ -5,14 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from lite_toolkit import pipeline, recipes, validation
-from lite_toolkit.graph import read_graph
-from lite_toolkit.preprocessing import google_lite
-from lite_toolkit.runtime import Model
+from lite_toolkit.conversion import pipeline
+from lite_toolkit.images.preprocessing import google_lite
+from lite_toolkit.measurement import validation
+from lite_toolkit.quantization import recipes
+from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.tflite.graph import read_graph
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.quantization import operators, quantize
+from lite_toolkit.quantization import operators
+from lite_toolkit.quantization.quantizer import quantize
 from lite_toolkit.quantization.ranges import search, search_scores, steps
 from lite_toolkit.quantization.walk import choose_parameters
 from lite_toolkit.quantization.writer import with_parameters
@@ -55,7 +58,7 @@ def test_operators_compute_what_the_runtime_does(float_model: bytes) -> None:
 def test_patches_are_those_that_a_convolution_multiplies(
     kernel: tuple[int, int], stride: int, padding: str, size: int
 ) -> None:
-    from lite_toolkit.graph import Operator
+    from lite_toolkit.tflite.graph import Operator
 
     shared = {
         "padding": padding,

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lite_toolkit.datasets.synthetic import synthetic_images
 from lite_toolkit.errors import ImageError
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.resizing import sample
-from lite_toolkit.runtime import Model
-from lite_toolkit.steps import Steps
-from lite_toolkit.synthetic import synthetic_images
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.images.resizing import sample
+from lite_toolkit.progress import Steps
+from lite_toolkit.runtime.interpreter import Model
 
 SYNTHETIC_IMAGES, SYNTHETIC_SIZE, SYNTHETIC_SEED = 32, (375, 500), 7
 

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lite_toolkit import outputs
+from lite_toolkit.board.golden import STAGES
 from lite_toolkit.bundle.vectors import Golden, Vector
+from lite_toolkit.documents import SCHEMA_VERSION, document
 from lite_toolkit.errors import ReportError, TamperedError
-from lite_toolkit.golden import STAGES
-from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.report import SCHEMA_VERSION, document
+from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.text import shown
 
 DESCRIPTION = "bundle.json"

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import manifest, outputs
+from lite_toolkit import outputs
 from lite_toolkit.bundle import clients, contents, snippets, vectors
 from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
-from lite_toolkit.classification import Classifier
 from lite_toolkit.errors import OutputError
-from lite_toolkit.preprocessing import Sized
-from lite_toolkit.runtime import runtime_version
-from lite_toolkit.steps import Steps
+from lite_toolkit.images.preprocessing import Sized
+from lite_toolkit.measurement.classification import Classifier
+from lite_toolkit.progress import Steps
+from lite_toolkit.runtime.interpreter import runtime_version
 from lite_toolkit.text import shown
+from lite_toolkit.tflite import manifest
 
 LABELS = "labels.txt"
 _SYNTHETIC_NOTE = (

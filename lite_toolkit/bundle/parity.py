@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lite_toolkit import jobs
+from lite_toolkit.board.golden import STAGES, Difference
 from lite_toolkit.bundle import contents, vectors
 from lite_toolkit.bundle.contents import Bundle, Recorded
+from lite_toolkit.devices import jobs
 from lite_toolkit.errors import JobError
-from lite_toolkit.golden import STAGES, Difference
-from lite_toolkit.steps import Steps
+from lite_toolkit.progress import Steps
 
 THREADS = 1
 

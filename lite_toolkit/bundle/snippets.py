@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lite_toolkit import metadata
 from lite_toolkit.bundle.targets import MEANINGS, MEDIAPIPE, TARGETS
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.metadata import Metadata, Normalization
-from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.runtime import TensorInfo
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime.interpreter import TensorInfo
+from lite_toolkit.tflite import metadata
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.metadata import Metadata, Normalization
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _BYTES_A_LINE = 20

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lite_toolkit.delegates import NONE
-from lite_toolkit.golden import Difference, pixels_sha256
-from lite_toolkit.preprocessing import PreprocessingSpec
-from lite_toolkit.runtime import Model, TensorInfo
-from lite_toolkit.synthetic import synthetic_image
+from lite_toolkit.board.golden import Difference, pixels_sha256
+from lite_toolkit.datasets.synthetic import synthetic_image
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime.delegates import NONE
+from lite_toolkit.runtime.interpreter import Model, TensorInfo
 
 SIZES = ((300, 400), (400, 300), (257, 311))  # height and width: lying, standing, and of odd margins
 SEED = 2024

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import manifest, outputs
+from lite_toolkit import outputs
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Job, run
 from lite_toolkit.edgetpu.forecast import Forecast, check
 from lite_toolkit.edgetpu.log import CompilerLog, ModelLog
-from lite_toolkit.edgetpu.metadata import restore
+from lite_toolkit.edgetpu.restoring import restore
 from lite_toolkit.errors import CompilerError, ModelError
-from lite_toolkit.graph import read_graph
-from lite_toolkit.steps import Steps
+from lite_toolkit.progress import Steps
+from lite_toolkit.tflite import manifest
+from lite_toolkit.tflite.graph import read_graph
 
 
 @dataclass(frozen=True)

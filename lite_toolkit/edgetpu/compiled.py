@@ -5,11 +5,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lite_toolkit import delegates
 from lite_toolkit.edgetpu.executable import Package, packages
 from lite_toolkit.edgetpu.rules import CUSTOM_OPERATOR
 from lite_toolkit.errors import DelegateError
-from lite_toolkit.graph import Graph
+from lite_toolkit.runtime import delegates
+from lite_toolkit.tflite.graph import Graph
 
 
 @dataclass(frozen=True)

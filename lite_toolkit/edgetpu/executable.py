@@ -10,8 +10,8 @@ from typing import Literal
 
 from lite_toolkit.edgetpu.rules import CUSTOM_OPERATOR
 from lite_toolkit.errors import ModelError
-from lite_toolkit.flatbuffer import Table, root
-from lite_toolkit.graph import Graph
+from lite_toolkit.tflite.flatbuffer import Table, root
+from lite_toolkit.tflite.graph import Graph
 
 Kind = Literal["STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY"]
 

@@ -12,7 +12,7 @@ from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
-from lite_toolkit.graph import Graph, Operator, Subgraph, read_graph
+from lite_toolkit.tflite.graph import Graph, Operator, Subgraph, read_graph
 
 Residence = Literal["on chip", "streamed", "uncertain"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lite_toolkit.edgetpu.view import View
-from lite_toolkit.graph import Tensor
+from lite_toolkit.tflite.graph import Tensor
 
 CHIP_BYTES = 8 * 2**20  # the memory on the chip
 LARGEST_SOFTMAX = 16_384  # elements; 16,000 are documented, and compiler 16 maps 16,384

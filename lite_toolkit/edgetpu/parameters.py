@@ -12,7 +12,7 @@ import numpy as np
 
 from lite_toolkit.edgetpu.view import View
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import Operator, Subgraph, Tensor
+from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor
 
 BLOCK = 64  # bytes; every operator's parameters fill whole ones
 # Used plus remaining bytes for parameters in the logs of compiler 16: the least, with large activations, and the most.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from lite_toolkit.graph import Operator, Subgraph
+from lite_toolkit.tflite.graph import Operator, Subgraph
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from lite_toolkit.edgetpu.limits import MAPPED_MEAN, SUPPORTED, UNMAPPED_MEAN, reduced_values, sides
 from lite_toolkit.edgetpu.view import View
-from lite_toolkit.graph import Subgraph
-from lite_toolkit.schema import OPERATORS
+from lite_toolkit.tflite.graph import Subgraph
+from lite_toolkit.tflite.schema import OPERATORS
 
 MAPPED = "Mapped to Edge TPU"
 NOT_MAPPED = "Operation is otherwise supported, but not mapped due to some unspecified limitation"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import MAXIMUM_RANK, Operator, Subgraph, Tensor
+from lite_toolkit.tflite.graph import MAXIMUM_RANK, Operator, Subgraph, Tensor
 
 
 @dataclass(frozen=True)

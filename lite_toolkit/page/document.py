@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit import __version__, pictures
+from lite_toolkit.documents import shown
+from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import MissingExtraError, ReportError
 from lite_toolkit.page import plots, reproduction, tables, thumbnails
 from lite_toolkit.page.overview import Overview, overview, title
-from lite_toolkit.page.reading import KINDS
-from lite_toolkit.page.results import Source, Timing
-from lite_toolkit.saved_document import shown
-from lite_toolkit.steps import Steps
+from lite_toolkit.progress import Steps
+from lite_toolkit.reports.reading import KINDS
+from lite_toolkit.reports.results import Source, Timing
+from lite_toolkit.version import __version__
 
 _TEMPLATE = "page.html"
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from lite_toolkit.accuracy import Rate
-from lite_toolkit.comparison import HOST
-from lite_toolkit.delegates import XNNPACK
-from lite_toolkit.devices import HERE
-from lite_toolkit.page.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
+from lite_toolkit.devices.profiles import HERE
+from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.reports.comparison import HOST
+from lite_toolkit.reports.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
+from lite_toolkit.runtime.delegates import XNNPACK
 
 T = TypeVar("T")
 

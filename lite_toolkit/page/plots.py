@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lite_toolkit.accuracy import Rate
-from lite_toolkit.page import drawing
+from lite_toolkit.drawings import page
+from lite_toolkit.drawings.svg import render
+from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.page.overview import Model, Overview, title
-from lite_toolkit.page.results import Loss, Timing
-from lite_toolkit.page.svg import render
-from lite_toolkit.tables import figures
+from lite_toolkit.reports import figures
+from lite_toolkit.reports.results import Loss, Timing
 
 WIDE, NARROW = 10.0, 3.75  # inches, of 96 CSS pixels: a desk and a telephone
 _LABEL = 40  # characters
@@ -50,8 +50,8 @@ def accuracy(found: Overview) -> Plot | None:
     if not rows:
         return None
     used = sorted({place for row in rows for place, _ in row.latencies})
-    keys = [Key(drawing.symbol(place), f"--series-{place % 6 + 1}", places[place]) for place in used]
-    keys += [Key(trail.symbol, "--muted", trail.text) for trail in drawing.TRAILS]
+    keys = [Key(page.symbol(place), f"--series-{place % 6 + 1}", places[place]) for place in used]
+    keys += [Key(trail.symbol, "--muted", trail.text) for trail in page.TRAILS]
     told = "; ".join(
         f"{row.name} {row.top1:.1f}% at " + ", ".join(f"{ms:.3g} ms ({places[place]})" for place, ms in row.latencies)
         for row in rows
@@ -61,7 +61,7 @@ def accuracy(found: Overview) -> Plot | None:
         caption="Top-1 with its 95% interval against median latency: higher and further left is better. Published "
         "points are of other hardware and of all 50,000 images of ImageNet's validation set: a frame, not a rival.",
         keys=tuple(keys),
-        pictures=_both("accuracy", functools.partial(drawing.accuracy, rows)),
+        pictures=_both("accuracy", functools.partial(page.accuracy, rows)),
     )
 
 
@@ -76,7 +76,7 @@ def distributions(found: Overview) -> Plot | None:
         for name, timing in zip(names, timings, strict=True)
     )
     limit = 1.1 * max(timing.measured.latency.p99_ms for timing in timings)
-    share = drawing.share(len(timings))
+    share = page.share(len(timings))
     some = f" Of more than {share:,} runs, {share:,} are drawn, in even steps of rank."
     cut = any(len(timing.measured.runs_ns) > share for timing in timings)
     beyond = sum(run > limit * 1e6 for timing in timings for run in timing.measured.runs_ns)
@@ -86,7 +86,7 @@ def distributions(found: Overview) -> Plot | None:
         + (some if cut else "")
         + (f" {beyond:,} slower runs lie to the right of the picture." if beyond else ""),
         keys=(),
-        pictures=_both("strips", functools.partial(drawing.strips, timings, names, limit)),
+        pictures=_both("strips", functools.partial(page.strips, timings, names, limit)),
     )
 
 
@@ -99,7 +99,7 @@ def runs(found: Overview, timing: Timing, number: int, count: int) -> Plot:
         caption=f"{name}: {latency.runs:,} runs, p50 {latency.p50_ms:.2f}, p95 {latency.p95_ms:.2f}, "
         f"p99 {latency.p99_ms:.2f}, at most {latency.max_ms:.2f} ms",
         keys=(),
-        pictures={"any": render(functools.partial(drawing.runs, timing, count), f"runs{number}")},
+        pictures={"any": render(functools.partial(page.runs, timing, count), f"runs{number}")},
     )
 
 
@@ -115,7 +115,7 @@ def sustained(found: Overview, timing: Timing, number: int) -> Plot:
         f"first, {seconds[-1].middle_ms:.3g} ms in the last.{heat}{limits}",
         caption=f"{name}: the median of each second, and the range of 90% of its runs.{heat}{limits}",
         keys=(),
-        pictures=_both(f"sustained{number}", functools.partial(drawing.sustained, seconds)),
+        pictures=_both(f"sustained{number}", functools.partial(page.sustained, seconds)),
     )
 
 
@@ -129,7 +129,7 @@ def layers(loss: Loss, number: int) -> Plot:
         caption="Higher is better. A layer's own ratio is measured with exact inputs, so that no other layer's error "
         "counts; rings are the layers that add most error, numbered as in the table.",
         keys=(Key("—", "--ink", "in the running network"), Key("●", "--series-1", "own, with exact inputs")),
-        pictures=_both(f"layers{number}", functools.partial(drawing.layers, loss)),
+        pictures=_both(f"layers{number}", functools.partial(page.layers, loss)),
     )
 
 
@@ -140,9 +140,9 @@ def _both(name: str, draw: Callable[[float], Any]) -> dict[str, str]:
     }
 
 
-def _points(model: Model, top1: Rate, found: Overview, places: Sequence[str]) -> drawing.Points:
+def _points(model: Model, top1: Rate, found: Overview, places: Sequence[str]) -> page.Points:
     latencies = [(places.index(found.place(timing)), timing.measured.latency.p50_ms) for timing in model.timings]
-    return drawing.Points(_short(model.title), top1.percent, top1.interval_percent, tuple(latencies))
+    return page.Points(_short(model.title), top1.percent, top1.interval_percent, tuple(latencies))
 
 
 def _name(timing: Timing) -> str:

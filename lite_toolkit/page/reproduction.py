@@ -4,8 +4,8 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from lite_toolkit.devices import HERE
-from lite_toolkit.page.results import Chip, Judged, Loss, Origin, Profile, Source, Timing
+from lite_toolkit.devices.profiles import HERE
+from lite_toolkit.reports.results import Chip, Judged, Loss, Origin, Profile, Source, Timing
 from lite_toolkit.weights.sources import HUB_PREFIX, IMAGENET
 
 _CALIBRATED = ("int8", "int16x8")

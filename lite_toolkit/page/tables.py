@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lite_toolkit.accuracy import Rate
+from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.page.overview import Model, Overview, ran, title
-from lite_toolkit.page.results import Judged, Loss, Profile, Range, Timing
-from lite_toolkit.tables import figures
+from lite_toolkit.reports import figures
+from lite_toolkit.reports.results import Judged, Loss, Profile, Range, Timing
 
 OPERATORS_SHOWN = 15
 _TENTHS = 10

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from lite_toolkit import ground_truth
+from lite_toolkit.datasets import ground_truth
+from lite_toolkit.datasets.ground_truth import MAXIMUM_INDEX, Numbering
 from lite_toolkit.errors import ImageError
-from lite_toolkit.ground_truth import MAXIMUM_INDEX, Numbering
-from lite_toolkit.images import find_images, read_image
+from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.page.overview import Confusions
-from lite_toolkit.page.results import Judged
+from lite_toolkit.reports.results import Judged
 
 SIDE = 96  # pixels; shown at half the side, for dense screens
 _QUALITY = 80

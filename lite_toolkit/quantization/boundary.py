@@ -7,9 +7,9 @@ from typing import Any, Literal
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from lite_toolkit.layers import INNER_END
 from lite_toolkit.quantization.ranges import Range, steps
-from lite_toolkit.recipes import InputOutput
+from lite_toolkit.quantization.recipes import InputOutput
+from lite_toolkit.tflite.layers import INNER_END
 
 _TYPES: dict[InputOutput, int] = {
     "uint8": schema.TensorType.UINT8,

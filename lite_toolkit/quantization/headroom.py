@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.graph import Operator, Subgraph
 from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.ranges import Range, steps
+from lite_toolkit.tflite.graph import Operator, Subgraph
 
 Array = NDArray[np.float32]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.backend import tf
 from lite_toolkit.errors import ModelError
-from lite_toolkit.graph import Operator, Subgraph
+from lite_toolkit.networks.backend import tf
+from lite_toolkit.tflite.graph import Operator, Subgraph
 
 Array = NDArray[np.float32]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from lite_toolkit.errors import RecipeError
-from lite_toolkit.graph import Subgraph
-from lite_toolkit.layers import layer_name
+from lite_toolkit.tflite.graph import Subgraph
+from lite_toolkit.tflite.layers import layer_name
 
 
 def in_float(graph: Subgraph, patterns: Iterable[str]) -> frozenset[int]:

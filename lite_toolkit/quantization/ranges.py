@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit import runtime
-from lite_toolkit.recipes import Criterion
+from lite_toolkit.quantization.recipes import Criterion
+from lite_toolkit.runtime import interpreter as runtime
 
 Range = tuple[float, float]
 

@@ -7,13 +7,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.graph import Operator, Subgraph, read_graph
-from lite_toolkit.layers import layer_name
+from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.ranges import search
+from lite_toolkit.quantization.recipes import Recipe
 from lite_toolkit.quantization.walk import quantize
-from lite_toolkit.recipes import Recipe
-from lite_toolkit.steps import Steps
+from lite_toolkit.tflite.graph import Operator, Subgraph, read_graph
+from lite_toolkit.tflite.layers import layer_name
 
 Array = NDArray[np.float32]
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.backend import tf
-from lite_toolkit.graph import Operator, Subgraph, read_graph
+from lite_toolkit.networks.backend import tf
+from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.precision import in_float, is_rounded
 from lite_toolkit.quantization.ranges import Range, sample, search, search_scores, steps
-from lite_toolkit.recipes import Recipe
-from lite_toolkit.steps import Steps
+from lite_toolkit.quantization.recipes import Recipe
+from lite_toolkit.tflite.graph import Operator, Subgraph, read_graph
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]

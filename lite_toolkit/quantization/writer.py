@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lite_toolkit.errors import MissingExtraError, ModelError
 from lite_toolkit.quantization.ranges import Range
+from lite_toolkit.quantization.recipes import Format, Granularity
 from lite_toolkit.quantization.walk import Parameters
-from lite_toolkit.recipes import Format, Granularity
 from lite_toolkit.streams import quiet
 
 try:

@@ -116,7 +116,7 @@ def _format(path: Path) -> str:
 
 def _read_tensorflow(prefix: Path) -> dict[str, Array]:
     """The numeric variables of a TensorFlow checkpoint."""
-    from lite_toolkit.backend import tf
+    from lite_toolkit.networks.backend import tf
 
     with reading(prefix, "TensorFlow checkpoint", tf.errors.OpError):
         reader = tf.train.load_checkpoint(str(prefix))

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lite_toolkit.architectures import VARIANTS, BlockSpec, LayerSpec, ModelSpec
 from lite_toolkit.errors import WeightsError
+from lite_toolkit.networks.architectures import VARIANTS, BlockSpec, LayerSpec, ModelSpec
 from lite_toolkit.weights.checkpoints import Checkpoint
 
 Tensors = Mapping[str, npt.NDArray[Any]]

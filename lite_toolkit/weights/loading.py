@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lite_toolkit import labels
-from lite_toolkit.architectures import ModelSpec
 from lite_toolkit.errors import WeightsError
-from lite_toolkit.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.networks.architectures import ModelSpec
 from lite_toolkit.weights import checkpoints, layouts, sources
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.sources import CONVENTIONS, HUB_PREFIX, IMAGENET, Conventions, Source
@@ -103,7 +103,7 @@ def load_model(
             the backbone and starts a fresh, seeded classifier.
         activation, seed: as in `builder.build`.
     """
-    from lite_toolkit.builder import build
+    from lite_toolkit.networks.builder import build
 
     classes = classes or weights.classes or 1000
     shape = (weights.preprocessing.height, weights.preprocessing.width, 3)

@@ -13,12 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lite_toolkit.architectures import Padding
 from lite_toolkit.errors import MissingExtraError, ModelError, WeightsError
+from lite_toolkit.networks.architectures import Padding
 from lite_toolkit.outputs import write_json
 
 if TYPE_CHECKING:  # `variants` reads the table below and must not wait for numpy and Pillow
-    from lite_toolkit.preprocessing import PreprocessingSpec
+    from lite_toolkit.images.preprocessing import PreprocessingSpec
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ def _read_pins() -> dict[str, Any]:
 
 def _read_configurations(folder: Path) -> dict[str, Any]:
     """What timm's config.json or transformers' two files say; other files of these names are none of our business."""
-    from lite_toolkit.preprocessing import PreprocessingSpec
+    from lite_toolkit.images.preprocessing import PreprocessingSpec
 
     config_path, processor_path = (folder / name for name in _CONFIGURATIONS)
     config, processor = _read_object(config_path), _read_object(processor_path)

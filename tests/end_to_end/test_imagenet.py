@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit import validation
-from lite_toolkit.graph import read_graph
-from lite_toolkit.images import find_images, read_image
-from lite_toolkit.inspection import float_operators
-from lite_toolkit.preprocessing import PreprocessingSpec
+from lite_toolkit.images.files import find_images, read_image
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.measurement import validation
+from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.inspection import float_operators
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,50 @@
+"""How long each operator of a model takes."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lite_toolkit.board import latency
+from lite_toolkit.runtime import delegates
+from lite_toolkit.runtime import interpreter as runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+WARM_UP_SWEEPS, LEAST_SWEEPS = 3, 10
+
+
+def profile(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The runner's job "profile": the operators of a model, each a model of its own (`isolation.operators`).
+
+    The interpreters of Python do not let a profiler in. A sweep runs the whole model and then all its operators, in its
+    order, so that each finds the caches as full of its predecessors' data as in the model. Their sum lacks what the
+    model gains by running them together, and has one call more for each. All have one thread: the waiting threads of
+    one operator would take processors from the next.
+
+    Args:
+        job: "files" has "operators", a zip file of the models, whose names sort in their order, and "model", the whole.
+            "delegate", "delegate_options" and "seconds" are as for `latency.benchmark`.
+
+    Yields:
+        A result of the nanoseconds of each sweep: "operators_ns" for each operator, "model_ns".
+    """
+    delegate = delegates.choose(job["delegate"], job["delegate_options"])
+    with zipfile.ZipFile(job["files"]["operators"]) as archive:
+        models = [archive.read(name) for name in sorted(archive.namelist())]
+    loaded = [runtime.interpreter(Path(job["files"]["model"]), 1, delegate)]
+    loaded += [runtime.interpreter(model, 1, delegate) for model in models]
+    for interpreter in loaded:
+        latency.fill(interpreter)
+    sweeps: list[list[int]] = []
+    started, elapsed = time.perf_counter(), 0.0
+    while len(sweeps) < WARM_UP_SWEEPS + LEAST_SWEEPS or elapsed < job["seconds"]:
+        loaded[0].invoke()  # the operators left it a cold cache
+        sweeps.append([latency.run_for(interpreter.invoke, 0)[0] for interpreter in loaded])
+        elapsed = time.perf_counter() - started
+    whole, *operators = (list(times) for times in zip(*sweeps[WARM_UP_SWEEPS:]))
+    yield {"event": "result", "model_ns": whole, "operators_ns": operators}

@@ -1,0 +1,144 @@
+"""`lite-toolkit benchmark`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from lite_toolkit import outputs
+from lite_toolkit.cli.commands.options import (
+    ANY_PATH,
+    FILE,
+    Delivery,
+    Number,
+    delegate_on,
+    delegation,
+    on_devices,
+    reporting,
+    sized,
+)
+from lite_toolkit.cli.on_devices import run_on
+
+if TYPE_CHECKING:
+    from lite_toolkit.cli.on_devices import Outcomes
+    from lite_toolkit.devices.jobs import Run
+    from lite_toolkit.devices.profiles import Profile
+    from lite_toolkit.measurement.benchmark import Benchmark, Request
+    from lite_toolkit.progress import Steps
+
+MAXIMUM_THREADS = 256
+
+
+def _threads(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
+    """Numbers separated by commas, each once."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAXIMUM_THREADS for part in parts):
+        raise click.BadParameter(f"{value!r}: must be numbers from 1 to {MAXIMUM_THREADS}, separated by commas")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+@click.command()
+@click.argument("models", type=ANY_PATH, nargs=-1, required=True)
+@click.option(
+    "--threads", metavar="N[,N...]", default="1", show_default=True, callback=_threads, help="Measured in turn."
+)
+@click.option("--runs", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Inferences, at least.")
+@click.option("--seconds", type=Number(0, 3600), default=1.0, show_default=True, help="Their time, at least.")
+@click.option("--max-seconds", type=Number(0.1, 86400), default=150.0, show_default=True, help="Their time, at most.")
+@delegation
+@click.option("--require-full-delegation", is_flag=True, help="Fail where the delegate does not take every node.")
+@click.option(
+    "--preprocess", "image", metavar="IMAGE", type=FILE, help="Also measure the way from this file to scores."
+)
+@click.option(
+    "--preprocessing", metavar="NAME|FILE", help="Of that image, as for `convert`; by default the manifest's."
+)
+@click.option("--profile", is_flag=True, help="Also measure each operator, as a model of its own.")
+@click.option(
+    "--sustained",
+    metavar="MINUTES",
+    type=Number(0, 1440, min_open=True),
+    help="Run on for so long, with frequency, temperature and throttling every second.",
+)
+@click.option("--plot", type=FILE, help="Draw the latencies: FILE.svg or FILE.png.")
+@on_devices
+@reporting
+def benchmark(
+    models: tuple[Path, ...],
+    image: Path | None,
+    preprocessing: str | None,
+    sustained: float | None,
+    plot: Path | None,
+    device: tuple[str, ...],
+    delivery: Delivery,
+    **options: Any,
+) -> None:
+    """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
+    from lite_toolkit.cli.tables import benchmark as tables
+    from lite_toolkit.drawings import latency, pictures
+    from lite_toolkit.measurement import benchmark as measuring
+
+    if preprocessing and not image:
+        raise click.UsageError("--preprocessing is for --preprocess IMAGE, which is not given")
+    if plot and len(device) > 1:
+        raise click.UsageError("--plot draws the latencies of one --device")
+    if plot:
+        outputs.require_free([plot], delivery.force)
+        pictures.require(plot)
+    request = measuring.Request(
+        models=models, image=image, preprocessing=sized(preprocessing), sustained_minutes=sustained or 0.0, **options
+    )
+    outcomes = _measure(request, device)
+    if plot:
+        (only,) = outcomes.found.values()
+        latency.draw(only.measurements, plot)
+    report = outcomes.document("benchmark", tables.benchmark)
+    delivery.send(report, lambda: tables.show_devices(outcomes.found, outcomes.several))
+    _warn(outcomes)
+    outcomes.complain()
+
+
+def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":
+    from lite_toolkit.cli.tables import benchmark as tables
+    from lite_toolkit.devices import profiles
+    from lite_toolkit.measurement import benchmark as measuring
+
+    chosen = profiles.load_all(names)
+    requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
+
+    def work(device: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
+        found = measuring.benchmark(requests[device.name], steps, run)
+        tables.benchmark(found)  # what a board answered must make a report
+        return found
+
+    return run_on(chosen, work)
+
+
+def _warn(outcomes: "Outcomes[Benchmark]") -> None:
+    from lite_toolkit.cli.console import warn
+    from lite_toolkit.measurement import stability
+
+    for name, found in outcomes.found.items():
+        for one in found.measurements:
+            for message in (*([one.note] if one.note else []), *stability.doubts(one)):
+                warn(f"{outcomes.title(name)}{one.model.name}, threads {one.threads}: {message}")
+
+
+def _profiled(request: "Request", device: "Profile") -> "Request":
+    """The request with the device's own threads and delegate where the user chose none."""
+    source = click.get_current_context().get_parameter_source
+    if device.threads and source("threads") is ParameterSource.DEFAULT:
+        request = replace(request, threads=(device.threads,))
+    return replace(request, **delegate_on(device, request.delegate, request.delegate_options))
+
+
+def _checked(request: "Request") -> "Request":
+    from lite_toolkit.runtime import delegates
+
+    if request.require_full_delegation and request.delegate == delegates.NONE.name:
+        raise click.UsageError("--require-full-delegation needs a delegate: --delegate none has none")
+    if request.profile and request.delegate not in (delegates.XNNPACK.name, delegates.NONE.name):
+        raise click.UsageError("--profile measures operators on the processor: --delegate must be xnnpack or none")
+    return request

@@ -1,0 +1,80 @@
+"""`lite-toolkit compare`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lite_toolkit.cli.commands.options import FILE, Delivery, Number, reporting
+from lite_toolkit.documents import document
+from lite_toolkit.errors import GateError
+
+if TYPE_CHECKING:
+    from lite_toolkit.reports.comparison import Comparison
+
+
+def _percent(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """A number from 0, with or without "%"."""
+    if value is None:
+        return None
+    try:
+        number = float(value.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise click.BadParameter(f"{value!r}: must be a percentage from 0, such as 5 or 5%")
+    return number
+
+
+@click.command()
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.option(
+    "--max-latency-regression",
+    metavar="PERCENT",
+    callback=_percent,
+    help="Exit code 3 where a median latency of B is higher by more, and its interval excludes no change.",
+)
+@click.option(
+    "--max-drop",
+    metavar="POINTS",
+    type=Number(0, 100),
+    help="Exit code 3 where top-1 of B, or agreement with float32, is lower by more.",
+)
+@click.option("--across-hosts", is_flag=True, help="Compare latencies of different machines too.")
+@reporting
+def compare(
+    a: Path,
+    b: Path,
+    max_latency_regression: float | None,
+    max_drop: float | None,
+    across_hosts: bool,
+    delivery: Delivery,
+) -> None:
+    """Show what changed from report A to report B, both of `benchmark`, `evaluate` or `validate`, or manifests."""
+    from lite_toolkit.cli.tables import comparison as tables
+    from lite_toolkit.reports import comparison
+
+    found = comparison.compare(a, b, across_hosts=across_hosts)
+    missed = _missed(found, max_latency_regression, max_drop)
+    delivery.send(document("compare", tables.comparison(found, missed)), lambda: tables.show(found))
+    if missed:
+        raise GateError("; ".join(missed))
+
+
+def _missed(found: "Comparison", max_latency_regression: float | None, max_drop: float | None) -> list[str]:
+    """What misses a gate; one for another kind of report would hold nothing, so it is wrong usage."""
+    from lite_toolkit.reports import comparison
+
+    missed: list[str] = []
+    timed = any(changes.latencies for changes in found.devices.values())
+    if max_latency_regression is not None:
+        if not timed:
+            raise click.UsageError(f"--max-latency-regression is for reports of benchmark, not {found.kind}")
+        missed += comparison.latency_regressions(found, max_latency_regression)
+    if max_drop is not None:
+        if timed:
+            raise click.UsageError(f"--max-drop is for reports of evaluate or validate, or manifests, not {found.kind}")
+        missed += comparison.drops(found, max_drop)
+    return missed

@@ -1,0 +1,76 @@
+"""`lite-toolkit verify`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lite_toolkit.cli.commands.options import (
+    ANY_PATH,
+    Delivery,
+    delegate_on,
+    delegation,
+    on_devices,
+    reporting,
+)
+from lite_toolkit.cli.on_devices import run_on
+from lite_toolkit.documents import document
+from lite_toolkit.errors import GateError, TamperedError
+
+if TYPE_CHECKING:
+    from lite_toolkit.bundle.parity import Parity
+    from lite_toolkit.devices.jobs import Run
+    from lite_toolkit.devices.profiles import Profile
+    from lite_toolkit.progress import Steps
+
+
+@click.command()
+@click.argument("bundle", type=ANY_PATH)
+@click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default the device's, or 1.")
+@delegation
+@on_devices
+@reporting
+def verify(
+    bundle: Path,
+    threads: int | None,
+    delegate: str,
+    delegate_options: dict[str, str],
+    device: tuple[str, ...],
+    delivery: Delivery,
+) -> None:
+    """Check the files of a BUNDLE, and whether this machine, or each --device, computes its golden vectors."""
+    from lite_toolkit.bundle import contents, parity
+    from lite_toolkit.cli.tables import bundle as tables
+    from lite_toolkit.devices import profiles
+
+    if delivery.file and bundle.resolve() in delivery.file.resolve().parents:
+        raise click.UsageError(f"-o {delivery.file} lies in the bundle: save the report elsewhere")
+    chosen = profiles.load_all(device)
+    found = contents.read(bundle)
+    damaged = contents.damaged(found)
+    if damaged:
+        report = document("verify", tables.integrity(found, damaged))
+        delivery.send(report, lambda: tables.show_integrity(damaged))
+        raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
+    delegates = {one.name: delegate_on(one, delegate, delegate_options) for one in chosen}
+
+    def work(device: "Profile", run: "Run", steps: "Steps") -> "Parity":
+        kernels = threads or device.threads or parity.THREADS
+        return parity.compare(found, steps, run, threads=kernels, **delegates[device.name])
+
+    outcomes = run_on(chosen, work)
+    report = outcomes.document("verify", lambda one: tables.integrity(found, damaged) | tables.parity(one))
+    delivery.send(report, lambda: tables.show_parity(outcomes.found, found))
+    outcomes.complain()
+    _require_parity(outcomes.found)
+
+
+def _require_parity(found: Mapping[str, "Parity"]) -> None:
+    told = [
+        f"{name} at {', '.join(f'{stage.name} by {stage.largest_steps:.3g} steps' for stage in one.broken)}"
+        for name, one in found.items()
+        if one.broken
+    ]
+    if told:
+        raise GateError(f"golden vectors are off on {'; '.join(told)}")

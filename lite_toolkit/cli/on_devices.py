@@ -1,0 +1,83 @@
+"""The work of a command on devices: here, on a board, or on several side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from lite_toolkit.documents import document
+from lite_toolkit.errors import JobError, LiteToolkitError
+from lite_toolkit.progress import Steps
+
+if TYPE_CHECKING:
+    from lite_toolkit.devices.jobs import Run
+    from lite_toolkit.devices.profiles import Profile
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcomes(Generic[T]):
+    """What the work gave on each device, by its name, and the errors of those where it failed."""
+
+    found: Mapping[str, T]
+    failed: Mapping[str, LiteToolkitError]
+
+    @property
+    def several(self) -> bool:
+        """Whether the user named more than one device."""
+        return len(self.found) + len(self.failed) > 1
+
+    def title(self, name: str) -> str:
+        """What a line about one device begins with: its name, where there are several."""
+        return f"{name}: " if self.several else ""
+
+    def document(self, kind: str, content: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+        """The report: a device's name and `content`, or those of several in a document of its own kind."""
+        found = [{"device": name, **content(outcome)} for name, outcome in self.found.items()]
+        if not self.several:
+            return document(kind, *found)
+        failed = [{"device": name, "message": str(error)} for name, error in self.failed.items()]
+        return document(f"{kind}-devices", {"devices": found, "failed": failed})
+
+    def complain(self) -> None:
+        """Say what failed.
+
+        Raises:
+            JobError: something did.
+        """
+        from lite_toolkit.cli.console import warn
+
+        for name, error in self.failed.items():
+            warn(f"{name}: {error}")
+        if self.failed:
+            raise JobError(f"{len(self.failed)} of {len(self.found) + len(self.failed)} devices failed")
+
+
+def run_on(devices: Sequence["Profile"], work: Callable[["Profile", "Run", Steps], T]) -> Outcomes[T]:
+    """Do the work on all devices, with progress: of its steps on one, of the whole on several.
+
+    Args:
+        devices: where to work.
+        work: is given a device, what runs jobs there, and what shows its steps.
+
+    Raises:
+        LiteToolkitError: there is one device, and the work failed there.
+        JobError: the work failed on all of several.
+    """
+    from lite_toolkit.cli.console import ShownSteps
+    from lite_toolkit.devices.side_by_side import side_by_side
+
+    steps = ShownSteps()
+    if len(devices) == 1:
+        outcomes = side_by_side(devices, lambda device, run: work(device, run, steps))
+    else:
+        with steps.step(f"{len(devices)} devices"):
+            outcomes = side_by_side(devices, lambda device, run: work(device, run, Steps()))
+    named = list(zip((device.name for device in devices), outcomes, strict=True))
+    failed = {name: outcome for name, outcome in named if isinstance(outcome, LiteToolkitError)}
+    if len(devices) == 1 and failed:
+        raise failed[devices[0].name]
+    done = Outcomes({name: outcome for name, outcome in named if not isinstance(outcome, LiteToolkitError)}, failed)
+    if not done.found:
+        done.complain()
+    return done

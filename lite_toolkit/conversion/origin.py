@@ -1,0 +1,137 @@
+"""The network that a request converts, and where it comes from."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lite_toolkit.conversion.request import Request
+from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.networks import architectures
+from lite_toolkit.progress import Steps
+from lite_toolkit.tflite.metadata import Metadata, Normalization
+
+if TYPE_CHECKING:
+    from lite_toolkit.conversion.float_model import Classifier
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A classifier to convert.
+
+    Attributes:
+        classifier: the network, in TensorFlow.
+        preprocessing: what it expects.
+        provenance: what the manifest says of where it comes from.
+        scores: what it gives: "logits", "probabilities", or "scores" where nobody tells.
+        metadata: what every file of it says of itself.
+        notes: what the user should know, one sentence each.
+    """
+
+    classifier: "Classifier"
+    preprocessing: PreprocessingSpec
+    provenance: Mapping[str, Any]
+    scores: str
+    metadata: Metadata
+    notes: list[str] = field(default_factory=list)
+
+
+def origin_of(request: Request, steps: Steps) -> Origin:
+    """The variant with its weights, or the user's own model.
+
+    Raises:
+        LiteToolkitError: a value that does not fit, or weights or a model that cannot be read.
+    """
+    return _of_model(request, request.model, steps) if request.model else _of_variant(request, steps)
+
+
+def _of_variant(request: Request, steps: Steps) -> Origin:
+    spec = architectures.variant(request.variant or "")
+    with steps.step("weights"):
+        from lite_toolkit.weights.loading import load_model, read_weights
+
+        weights = read_weights(spec, request.weights, request.conventions, request.input_size)
+        if request.preprocessing:
+            size = weights.preprocessing.height, weights.preprocessing.width
+            weights = dataclasses.replace(weights, preprocessing=request.preprocessing(size))
+        # Before TensorFlow starts, which takes seconds.
+        _check_labels(request.labels, request.classes or weights.classes or 1000)
+    with steps.step("build"):
+        from lite_toolkit.conversion.float_model import from_keras
+
+        loaded = load_model(weights, classes=request.classes, activation=request.final_activation)
+    provenance = {
+        "variant": spec.name,
+        "weights": {"source": weights.name, "sha256": weights.sha256, "layout": weights.layout},
+        "fresh_classifier": loaded.fresh_head,
+    }
+    scores = "logits" if request.final_activation == "none" else "probabilities"
+    notes = [_head_note(loaded.classes, weights.classes)] if loaded.fresh_head and weights.sha256 else []
+    labels = request.labels or (None if loaded.fresh_head else weights.labels)
+    described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
+    described = dataclasses.replace(described, license=weights.license)
+    return Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, described, notes)
+
+
+def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
+    with steps.step("build"):
+        from lite_toolkit.conversion.float_model import from_file
+
+        classifier = from_file(path, request.input_size)
+    _check_labels(request.labels, classifier.classes)
+    size = classifier.height, classifier.width
+    notes = []
+    preset = "pixels" if classifier.rescales else "lite"
+    if request.preprocessing is None:
+        notes.append(f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another.")
+    preprocessing = (request.preprocessing or PRESETS[preset])(size)
+    digest = _sha256_of(path)
+    provenance = {
+        "variant": None,
+        "weights": {"source": path.name, "sha256": digest, "layout": None},
+        "fresh_classifier": False,
+    }
+    described = _metadata(path.name, digest, request.labels, preprocessing)
+    return Origin(classifier, preprocessing, provenance, "scores", described, notes)
+
+
+def _metadata(
+    source: str, digest: str | None, labels: tuple[str, ...] | None, preprocessing: PreprocessingSpec
+) -> Metadata:
+    """What all files of a request say of themselves."""
+    return Metadata(
+        description=f"Image classifier, converted by lite-toolkit; weights: {source}.",
+        version=digest[:12] if digest else None,
+        # Metadata knows no other order of channels.
+        normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
+        if preprocessing.channel_order == "rgb"
+        else None,
+        labels={"": labels} if labels else {},
+    )
+
+
+def _head_note(classes: int, checkpoint_classes: int | None) -> str:
+    return (
+        f"The checkpoint has {checkpoint_classes or 'no'} classes, not {classes}: its backbone is kept, and the "
+        "classifier starts fresh with random weights, to be trained."
+    )
+
+
+def _sha256_of(path: Path) -> str:
+    """Of the file; of a folder, its files in the order of their names, each after its name."""
+    digest = hashlib.sha256()
+    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]:
+        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _check_labels(labels: Sequence[str] | None, classes: int) -> None:
+    if labels is not None and len(labels) != classes:
+        raise LiteToolkitError(
+            f"{len(labels)} labels for {classes} classes: one line for each class is needed "
+            f"(--classes {len(labels)} starts a fresh classifier of that size)"
+        )

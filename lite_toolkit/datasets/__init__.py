@@ -1,0 +1,1 @@
+"""Images that calibrate a model and judge it, and their true classes."""

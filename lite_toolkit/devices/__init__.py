@@ -1,0 +1,1 @@
+"""Where jobs run: profiles, child processes here, boards over ssh."""

@@ -1,0 +1,1 @@
+"""Figures; the only wing that imports matplotlib."""

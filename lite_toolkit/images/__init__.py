@@ -1,0 +1,1 @@
+"""Image files found, read, resized and preprocessed; sent to boards."""

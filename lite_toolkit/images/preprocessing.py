@@ -1,0 +1,364 @@
+"""What a model expects of its input: one spec drives calibration, evaluation, the manifest and the app's snippet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Tuple, Union
+
+import numpy as np
+from PIL import Image
+
+from lite_toolkit.errors import ImageError, ModelError
+from lite_toolkit.images.resizing import CROPS, INTERPOLATIONS, PILLOW, frame, stretched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Literal, Self
+
+    from numpy.typing import NDArray
+
+    from lite_toolkit.images.resizing import Crop, Interpolation
+
+    ChannelOrder = Literal["rgb", "bgr"]
+    QuantizedType = Literal["uint8", "int8", "int16"]
+
+Size = Union[int, Tuple[int, int]]
+Triple = Tuple[float, float, float]
+Sized = Callable[[Size], "PreprocessingSpec"]
+
+CROP_PADDING = 32  # pixels that Google's evaluation leaves around the crop, at the network's scale
+MAXIMUM_SIDE = 4096
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
+
+
+@dataclass(frozen=True)
+class PreprocessingSpec:
+    """The way from an RGB image to the network's input.
+
+    Attributes:
+        height, width: of the input, in pixels, 1 to 4096.
+        crop: "none" resizes the whole image; "before-resize" cuts the central square of `crop_fraction` of the shorter
+            side; "after-resize" keeps the aspect and cuts the centre out of the resized image; "after-stretch" does
+            not keep the aspect.
+        crop_fraction: 0.01 to 1; 1 where crop is "none". After a resize it is the input's side over the resized side.
+        interpolation: one of Pillow's filters, or "mediapipe", see `resizing`.
+        mean, std: subtracted, then divided by; per channel of the tensor (in `channel_order`), in units of 0..255.
+        channel_order: of the tensor.
+
+    Raises:
+        ModelError: a value has the wrong type or is out of range.
+    """
+
+    height: int
+    width: int
+    crop: Crop
+    crop_fraction: float
+    interpolation: Interpolation
+    mean: Triple
+    std: Triple
+    channel_order: ChannelOrder = "rgb"
+
+    def __post_init__(self) -> None:
+        for field, choices in _CHOICES.items():
+            _require(getattr(self, field) in choices, field, getattr(self, field), f"one of {', '.join(choices)}")
+        for field in ("height", "width"):
+            side = getattr(self, field)
+            _require(_is_whole(side, 1, MAXIMUM_SIDE), field, side, f"a whole number of pixels, 1 to {MAXIMUM_SIDE}")
+        fraction = self.crop_fraction
+        _require(_is_number(fraction, 0.01, 1), "crop_fraction", fraction, "a number from 0.01 to 1")
+        _require(self.crop != "none" or fraction == 1, "crop_fraction", fraction, "1 where crop is 'none'")
+        _require(_is_triple(self.mean, -1e6, 1e6), "mean", self.mean, "three numbers in units of 0..255")
+        _require(_is_triple(self.std, 1e-3, 1e6), "std", self.std, "three positive numbers in units of 0..255")
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The cropped and resized pixels that a uint8 client feeds, (height, width, 3) in `channel_order`.
+
+        Raises:
+            ImageError: the image is not in mode RGB, or is so narrow that resizing it needs too much memory.
+        """
+        if image.mode != "RGB":
+            raise ImageError(f"an image of mode {image.mode!r}: must be RGB, as images.read_image returns")
+        size = self.width, self.height
+        framed = frame(image, size, self.crop, self.crop_fraction, self.interpolation)
+        return self.order_channels(np.asarray(framed))
+
+    def order_channels(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """RGB pixels (..., 3) in `channel_order`."""
+        return rgb if self.channel_order == "rgb" else rgb[..., ::-1]
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(pixels - mean) / std for uint8 (..., 3) in `channel_order`."""
+        normalised = pixels.astype(np.float32)
+        normalised -= np.asarray(self.mean, np.float32)
+        normalised /= np.asarray(self.std, np.float32)
+        return normalised
+
+    def apply(self, image: Image.Image) -> NDArray[np.float32]:
+        """The network's input for an RGB image, (height, width, 3); errors as `pixels`."""
+        return self.normalize(self.pixels(image))
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The least and the greatest value of the tensor over all channels, widened to hold 0 as quantization needs."""
+        lows = [-mean / std for mean, std in zip(self.mean, self.std)]
+        highs = [(255 - mean) / std for mean, std in zip(self.mean, self.std)]
+        return min(0.0, *lows), max(0.0, *highs)
+
+    @property
+    def raw_pixels(self) -> bool:
+        """Whether uint8 pixels can be fed unchanged, by `quantization("uint8")`."""
+        return len(set(self.mean)) == len(set(self.std)) == 1 and 0 <= self.mean[0] <= 255
+
+    def quantization(self, dtype: QuantizedType) -> tuple[float, int]:
+        """Scale and zero point of the input tensor, so that value = scale * (integer - zero point).
+
+        With one mean and one std for all channels, uint8 has scale 1 / std and zero point mean: the raw pixels are the
+        quantized tensor. Rounding a mean such as 127.5 to a zero point shifts the fed values by up to half a pixel
+        step, 0.5 / std. int8 is the same minus 128. Other specs cover the range of all channels, which costs the
+        channels of larger std resolution. int16 is symmetric: TFLite allows it no other zero point than 0.
+
+        Raises:
+            ModelError: another type.
+        """
+        low, high = self.value_range
+        if dtype == "int16":
+            return max(-low, high) / 32767, 0
+        _require(dtype in ("uint8", "int8"), "input type", dtype, "one of uint8, int8, int16")
+        scale = (high - low) / 255
+        zero_point = round(-low / scale)
+        return scale, zero_point - 128 if dtype == "int8" else zero_point
+
+    def with_size(self, size: Size) -> Self:
+        """The same for another input size, (height, width) or one side of a square; `crop_fraction` stays."""
+        height, width = _sides(size)
+        return dataclasses.replace(self, height=height, width=width)
+
+    def for_mediapipe(self) -> Self:
+        """The same network's input as MediaPipe's client makes it: the whole image, resized without antialiasing."""
+        return dataclasses.replace(self, crop="none", crop_fraction=1.0, interpolation="mediapipe")
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat object of the fields; `from_json` reads it."""
+        # Floats, so that equal specs have the same JSON: 127 and 127.0 are equal.
+        mean, std = ([float(value) for value in triple] for triple in (self.mean, self.std))
+        return {**dataclasses.asdict(self), "crop_fraction": float(self.crop_fraction), "mean": mean, "std": std}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The spec that `to_json` wrote.
+
+        Raises:
+            ModelError: a key is missing or unknown, or a value is wrong.
+        """
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for problem, keys in (("unknown", set(document) - set(fields)), ("missing", set(fields) - set(document))):
+            if keys:
+                named = ", ".join(map(repr, sorted(keys)))
+                raise ModelError(f"preprocessing: {problem} {named}: must hold {', '.join(fields)}")
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in document.items()}
+        return cls(**values)
+
+    @classmethod
+    def from_timm(cls, config: Mapping[str, Any]) -> Self:
+        """The evaluation transform of a timm `pretrained_cfg`; absent keys have timm's defaults (`timm.data.config`).
+
+        Raises:
+            ModelError: a value is wrong, or the image is to be padded (crop_mode "border").
+        """
+        size: Any = config.get("input_size")
+        three = isinstance(size, (list, tuple)) and len(size) == 3 and size[0] == 3
+        _require(three, "input_size", size, "[3, height, width]")
+        crop_mode = config.get("crop_mode", "center")
+        _require(crop_mode in ("center", "squash"), "crop_mode", crop_mode, "center or squash")
+        return cls(
+            height=size[1],
+            width=size[2],
+            crop="after-resize" if crop_mode == "center" else "after-stretch",
+            crop_fraction=config.get("crop_pct", 0.875),
+            interpolation=config.get("interpolation", "bicubic"),
+            mean=_triple_of(255 * value for value in _triple(config, "mean", _IMAGENET_MEAN)),
+            std=_triple_of(255 * value for value in _triple(config, "std", _IMAGENET_STD)),
+        )
+
+    @classmethod
+    def from_huggingface(cls, config: Mapping[str, Any]) -> Self:
+        """What transformers' EfficientNetImageProcessor does with a preprocessor_config.json.
+
+        Rescaling, normalisation and the second division by std (`include_top`) become one mean and std. Where the
+        margin of a centre crop is 3 modulo 4 pixels, this crop lies one pixel further down or right.
+
+        Raises:
+            ModelError: a value is wrong, the processor is another one, or the image is not resized or is padded.
+        """
+        kind = config.get("image_processor_type", "EfficientNetImageProcessor")
+        _require(kind in _PROCESSORS, "image_processor_type", kind, f"one of {', '.join(_PROCESSORS)}")
+        _require(_flag(config, "do_resize", True), "do_resize", False, "true: the network's input has one size")
+        resample: Any = config.get("resample")
+        _require(_is_whole(resample, 0, 5), "resample", resample, "Pillow's number of a filter, 0 to 5")
+        height, width = resized = _size(config, "size")
+        crop: Crop = "none"
+        fraction = 1.0
+        if _flag(config, "do_center_crop", False):
+            crop = "after-stretch"
+            height, width = _size(config, "crop_size")
+            fraction = _fraction((height, width), resized)
+        mean, std = _affine(config)
+        return cls(height, width, crop, fraction, PILLOW[resample], mean, std)
+
+
+def google_lite(size: Size) -> PreprocessingSpec:
+    """What Google's EfficientNet-Lite checkpoints were evaluated with (models/official/efficientnet/preprocessing.py).
+
+    The crop leaves 32 pixels around the input: its fraction is s / (s + 32) for an input of shorter side s.
+    """
+    height, width = _sides(size)
+    fraction = min(height, width) / (min(height, width) + CROP_PADDING)
+    return PreprocessingSpec(height, width, "before-resize", fraction, "bicubic", (127.0,) * 3, (128.0,) * 3)
+
+
+def named(name: str) -> Sized:
+    """What makes the spec of an input size: the preset of that name, or the spec in that JSON file.
+
+    Raises:
+        ModelError: neither a preset nor a file that `load` reads.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not Path(name).is_file():
+        raise ModelError(f"unknown preprocessing {name!r}: choose one of {', '.join(PRESETS)}, or a JSON file")
+    return load(Path(name)).with_size
+
+
+def load(path: Path) -> PreprocessingSpec:
+    """The spec in a JSON file: our own or a manifest, Hugging Face's preprocessor_config.json or timm's config.json.
+
+    Raises:
+        ModelError: the file cannot be read, is not JSON, or holds none of the three.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ModelError("must be a JSON object")
+        return _from_any(document)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"cannot read preprocessing from {path}: {reason or error}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _from_any(document: Mapping[str, Any]) -> PreprocessingSpec:
+    if "pretrained_cfg" in document:
+        config = document["pretrained_cfg"]
+        _require(isinstance(config, dict), "pretrained_cfg", config, "an object")
+        return PreprocessingSpec.from_timm(config)
+    if "image_processor_type" in document or "image_mean" in document:
+        return PreprocessingSpec.from_huggingface(document)
+    inside = document.get("preprocessing")
+    return PreprocessingSpec.from_json(inside if isinstance(inside, dict) else document)
+
+
+def _fraction(crop: tuple[int, int], resized: tuple[int, int]) -> float:
+    """The crop fraction that leads from the input `crop` back to `resized`, both (height, width)."""
+    quotient = crop[0] / resized[0]
+    # The quotient may have been rounded up, and the floor then misses `resized` by one.
+    for fraction in (quotient, float(np.nextafter(quotient, 0))):
+        if quotient <= 1 and stretched(crop[::-1], fraction) == resized[::-1]:
+            return fraction
+    raise ModelError(f"preprocessing: crop_size {crop}: must be one fraction, at most 1, of both sides of {resized}")
+
+
+def _affine(config: Mapping[str, Any]) -> tuple[Triple, Triple]:
+    """Mean and std of x -> gain * x + offset, which Hugging Face's rescaling and normalisations compose to."""
+    do_rescale, do_normalize = _flag(config, "do_rescale", True), _flag(config, "do_normalize", True)
+    include_top = _flag(config, "include_top", True)
+    factor = config.get("rescale_factor", 1 / 255)
+    _require(_is_number(factor, 1e-6, 1e3), "rescale_factor", factor, "a positive number")
+    gain = factor if do_rescale else 1.0
+    offset = -1.0 if do_rescale and _flag(config, "rescale_offset", False) else 0.0
+    means = _triple(config, "image_mean") if do_normalize else (0.0,) * 3
+    stds = _triple(config, "image_std") if do_normalize or include_top else (1.0,) * 3
+    exponent = do_normalize + include_top  # how often the std divides
+    shifted = _triple_of((mean - offset) / gain for mean in means)
+    return shifted, _triple_of(std**exponent / gain for std in stds)
+
+
+def _flag(config: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = config.get(key, default)
+    _require(isinstance(value, bool), key, value, "true or false")
+    return bool(value)
+
+
+def _triple(config: Mapping[str, Any], key: str, default: Triple | None = None) -> Triple:
+    value = config.get(key, default)
+    triple = tuple(value) if isinstance(value, list) else value
+    _require(_is_triple(triple, -1e6, 1e6), key, value, "three numbers")
+    return _triple_of(triple)
+
+
+def _size(config: Mapping[str, Any], key: str) -> tuple[int, int]:
+    size: Any = config.get(key)
+    sides: list[Any] = [size.get("height"), size.get("width")] if isinstance(size, dict) else [None]
+    valid = all(_is_whole(side, 1, MAXIMUM_SIDE) for side in sides)
+    _require(valid, key, size, f"an object of height and width, 1 to {MAXIMUM_SIDE} pixels")
+    return sides[0], sides[1]
+
+
+def _triple_of(values: Iterable[float]) -> Triple:
+    first, second, third = map(float, values)
+    return first, second, third
+
+
+def _sides(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_triple(value: object, low: float, high: float) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(_is_number(item, low, high) for item in value)
+
+
+def _require(valid: bool, name: str, value: object, allowed: str) -> None:
+    if not valid:
+        raise ModelError(f"preprocessing: {name} {value!r}: must be {allowed}")
+
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+_PROCESSORS = ("EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "crop": CROPS,
+    "interpolation": INTERPOLATIONS,
+    "channel_order": CHANNEL_ORDERS,
+}
+
+
+def _imagenet(size: Size) -> PreprocessingSpec:
+    return PreprocessingSpec.from_timm({"input_size": (3, *_sides(size))})
+
+
+def _inception(size: Size) -> PreprocessingSpec:
+    return dataclasses.replace(_imagenet(size), mean=(127.5,) * 3, std=(127.5,) * 3)
+
+
+def _pixels(size: Size) -> PreprocessingSpec:
+    return dataclasses.replace(google_lite(size), mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+# "lite" is Google's, "imagenet" timm's default, "inception" maps to -1..1; "pixels" is for models that rescale inside.
+PRESETS: dict[str, Sized] = {
+    "lite": google_lite,
+    "imagenet": _imagenet,
+    "inception": _inception,
+    "pixels": _pixels,
+}

@@ -1,0 +1,151 @@
+"""Figures of accuracy, from the best classes of each image and the true one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.measurement.intervals import mcnemar, paired_difference, wilson
+
+Classes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many of some images are right.
+
+    Attributes:
+        correct, images: counts; `images` is at least 1.
+    """
+
+    correct: int
+    images: int
+
+    @property
+    def percent(self) -> float:
+        """The share that is right."""
+        return 100 * self.correct / self.images
+
+    @property
+    def interval_percent(self) -> tuple[float, float]:
+        """Wilson's interval of 95% confidence."""
+        low, high = wilson(self.correct, self.images)
+        return 100 * low, 100 * high
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A class that is taken for another: the top-1 of so many images of class `truth` is `predicted`."""
+
+    truth: int
+    predicted: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What one model gets right.
+
+    Attributes:
+        top: k -> images whose true class is among the best k.
+        tied: k -> images whose k-th score is equal to the next, so that the index decided which class is in.
+        classes: true class -> top-1 of its images; classes without images are left out.
+        confusions: the most frequent first, then by class; all together hold every error.
+    """
+
+    top: Mapping[int, Rate]
+    tied: Mapping[int, int]
+    classes: Mapping[int, Rate]
+    confusions: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two models on the same images, by their top-1.
+
+    Attributes:
+        images: number of images.
+        same: images for which both give the same class, right or wrong.
+        both, neither, only_model, only_reference: images that are right with both, none or one of them.
+    """
+
+    images: int
+    same: int
+    both: int
+    neither: int
+    only_model: int
+    only_reference: int
+
+    @property
+    def agreement_percent(self) -> float:
+        """Images for which both give the same class."""
+        return 100 * self.same / self.images
+
+    @property
+    def change_points(self) -> float:
+        """Top-1 of the model less that of the reference, in percentage points."""
+        return 100 * (self.only_model - self.only_reference) / self.images
+
+    @property
+    def interval_points(self) -> tuple[float, float]:
+        """Newcombe's interval of 95% confidence of the change, in percentage points."""
+        low, high = paired_difference(self.both, self.only_model, self.only_reference, self.neither)
+        return 100 * low, 100 * high
+
+    @property
+    def mcnemar_p(self) -> float:
+        """The exact two-sided p of McNemar's test."""
+        return mcnemar(self.only_model, self.only_reference)
+
+
+def accuracy(best: Classes, tied: NDArray[np.bool_], truth: Classes, top: Sequence[int]) -> Accuracy:
+    """The figures of one model.
+
+    Args:
+        best: (images, k), the best classes of each image, best first.
+        tied: of the same shape: whether the score is equal to the next.
+        truth: (images,), the true classes.
+        top: every k to count; at most that of `best`.
+    """
+    hits = best == truth[:, np.newaxis]
+    right = hits[:, 0]
+    counts, correct = np.bincount(truth), np.bincount(truth[right], minlength=int(truth.max()) + 1)
+    return Accuracy(
+        top={k: Rate(int(hits[:, :k].any(axis=1).sum()), len(truth)) for k in top},
+        tied={k: int(tied[:, k - 1].sum()) for k in top},
+        classes={int(index): Rate(int(correct[index]), int(counts[index])) for index in np.flatnonzero(counts)},
+        confusions=_confusions(truth[~right], best[~right, 0]),
+    )
+
+
+def pairing(model: Classes, reference: Classes, truth: Classes) -> Pairing:
+    """Two models by their top-1 classes; all (images,)."""
+    right, expected = model == truth, reference == truth
+    return Pairing(
+        images=len(truth),
+        same=int((model == reference).sum()),
+        both=int((right & expected).sum()),
+        neither=int((~right & ~expected).sum()),
+        only_model=int((right & ~expected).sum()),
+        only_reference=int((~right & expected).sum()),
+    )
+
+
+def shifted(best: Classes, truth: Classes) -> int | None:
+    """-1 or 1, if adding that to every true class makes top-1 drastically better; otherwise None.
+
+    Drastically: at least twice as good, and the two Wilson intervals have nothing in common.
+    """
+    here = Rate(int((best[:, 0] == truth).sum()), len(truth))
+    for shift in (-1, 1):
+        there = Rate(int((best[:, 0] == truth + shift).sum()), len(truth))
+        if there.correct >= 2 * here.correct and there.interval_percent[0] > here.interval_percent[1]:
+            return shift
+    return None
+
+
+def _confusions(truth: Classes, predicted: Classes) -> tuple[Confusion, ...]:
+    pairs, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")  # unique pairs are in order of class
+    return tuple(Confusion(int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i])) for i in order)

@@ -1,0 +1,201 @@
+"""What there is to know of a classifier without running it, and whether several belong together."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
+from lite_toolkit.errors import ModelError
+from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized, google_lite
+from lite_toolkit.runtime.delegates import XNNPACK
+from lite_toolkit.runtime.interpreter import TensorInfo, ends
+from lite_toolkit.text import odd_characters, shown
+from lite_toolkit.tflite import manifest, metadata
+from lite_toolkit.tflite.graph import Graph, Tensor, read_graph
+from lite_toolkit.tflite.metadata import Metadata
+
+EVERYTHING = tuple(field.name for field in dataclasses.fields(PreprocessingSpec))
+
+
+@dataclass(frozen=True)
+class Description:
+    """What there is to know of a classifier without running it.
+
+    Attributes:
+        image: its input.
+        classes: number of scores.
+        preprocessing: what is done to each image.
+        labels: one for each class; None where nobody told.
+        note: how the preprocessing was found, where that is not certain.
+        told: the fields of the preprocessing that the user, a manifest or metadata tells; others are assumed.
+        compiled: what is inside a model that an Edge TPU is to run; None for any other delegate.
+        doubt: what of the model's own metadata was looked for, and is wrong.
+    """
+
+    image: TensorInfo
+    classes: int
+    preprocessing: PreprocessingSpec
+    labels: Sequence[str] | None
+    note: str | None
+    told: tuple[str, ...]
+    compiled: Compiled | None
+    doubt: str | None = None
+
+    @property
+    def minimum_runtime(self) -> int | None:
+        """The oldest runtime of an Edge TPU that a compiled model runs with."""
+        return self.compiled.minimum_runtime if self.compiled else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know before the model runs."""
+        return tuple(filter(None, (self.note, self.doubt, self.compiled.note if self.compiled else None)))
+
+
+def describe(
+    path: Path,
+    *,
+    preprocessing: Sized | None = None,
+    labels: Sequence[str] | None = None,
+    delegate: str = XNNPACK.name,
+) -> Description:
+    """Find what belongs to a model: arguments first, then the manifest, then the model's own metadata, then its input.
+
+    Raises:
+        ModelError: the file is no classifier of images, or labels or preprocessing do not fit it.
+        DelegateError: the delegate is an Edge TPU's, and the model not compiled for it.
+    """
+    graph = read_graph(path)
+    compiled = for_delegate(path, graph, delegate)
+    try:
+        image, scores = ends(*endpoints(graph))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    classes, found = scores.shape[-1], manifest.read(path)
+    wanted = found is None and (preprocessing is None or labels is None)
+    told, doubt = _hint(graph, classes) if wanted else (None, None)
+    spec, note = find_preprocessing(image, found, told, preprocessing)
+    labels = labels if labels is not None else _labels(found, told, path)
+    if labels is not None and len(labels) != classes:
+        raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
+    fields = EVERYTHING if note is None else ("mean", "std") if told and told.normalization else ()
+    return Description(image, classes, spec, labels, note, fields, compiled, doubt)
+
+
+def _hint(graph: Graph, classes: int) -> tuple[Metadata | None, str | None]:
+    """The model's own metadata, without labels of another number; and what is wrong with it."""
+    told, problem = metadata.hint(graph)
+    if told and told.class_names and len(told.class_names) != classes:
+        problem = f"{len(told.class_names)} labels for a model of {classes} classes"
+        told = dataclasses.replace(told, labels={})
+    return told, f"Not all of the model's metadata is used: {problem}." if problem else None
+
+
+def endpoints(graph: Graph) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """The inputs and the outputs of a model, as a runtime would tell them."""
+    main = graph.subgraphs[0]
+    inputs, outputs = ([_info(main.tensors[number]) for number in side] for side in (main.inputs, main.outputs))
+    return inputs, outputs
+
+
+def _info(tensor: Tensor) -> TensorInfo:
+    quantized = tensor.quantization
+    scale, zero_point = (quantized.scales[0], quantized.zero_points[0]) if quantized else (0, 0)
+    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, float(scale), int(zero_point))
+
+
+def find_preprocessing(
+    image: TensorInfo, described: Mapping[str, Any] | None, told: Metadata | None, given: Sized | None
+) -> tuple[PreprocessingSpec, str | None]:
+    """What is done to images for a model: what is given, or what its manifest says, or else the model itself.
+
+    Args:
+        image: the model's input.
+        described: its manifest, if there is one.
+        told: its metadata, which counts where there is no manifest; it does not tell how images are cropped.
+        given: by the user.
+
+    Returns:
+        The preprocessing, and how it was found where that is not certain.
+
+    Raises:
+        ModelError: the manifest says nothing usable, or another size than the input's.
+    """
+    if given:
+        return given(image.size), None
+    if described is not None:
+        spec = manifest.preprocessing(described)
+        if (spec.height, spec.width) != image.size:
+            raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {image.size}")
+        return spec, None
+    return _guess(image, told)
+
+
+def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path) -> Sequence[str] | None:
+    if found is None:
+        return told.class_names if told else None
+    labels = found.get("labels")
+    if labels is None:
+        return None
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+        return [shown(label) if odd_characters(label) else label for label in labels]
+    raise ModelError(f"{manifest.path_of(model)}: labels must be a list of names or null")
+
+
+def _guess(image: TensorInfo, told: Metadata | None) -> tuple[PreprocessingSpec, str]:
+    """For a model without manifest: metadata or a uint8 input tell mean and std; otherwise Lite's are assumed."""
+    spec, advice = google_lite(image.size), "pass --preprocessing if that is wrong"
+    if told and told.normalization:
+        mean, std = told.normalization.channels
+        found = dataclasses.replace(spec, mean=mean, std=std)
+        return found, f"No manifest: mean and std are the metadata's, cropped as for EfficientNet-Lite; {advice}."
+    if image.dtype == "uint8" and image.scale:
+        zero, one = float(image.zero_point), 1 / image.scale
+        found = dataclasses.replace(spec, mean=(zero,) * 3, std=(one,) * 3)
+        return found, f"No manifest: pixels are fed as they are, cropped as for EfficientNet-Lite; {advice}."
+    return spec, f"No manifest: EfficientNet-Lite's preprocessing is assumed; {advice}."
+
+
+def together(models: Sequence[Path], sides: Sequence[Description], given: Sized | None = None) -> Description:
+    """The first model's description, with the preprocessing that is right for all.
+
+    Args:
+        models: the files.
+        sides: what there is to know of each.
+        given: the user's preprocessing, for models without manifest; a manifest must tell the same.
+
+    Raises:
+        ModelError: input sizes or numbers of classes differ, or manifests or metadata tell different preprocessing.
+    """
+    for what, values in (
+        ("input size", [side.image.size for side in sides]),
+        ("number of classes", [side.classes for side in sides]),
+    ):
+        if values[0] != values[-1]:
+            raise ModelError(
+                f"{models[0]} has {what} {values[0]}, but {models[-1]} {values[-1]}: they must be the same"
+            )
+    told = list(zip(map(str, models), sides, strict=True))
+    if given:
+        chosen = replace(sides[0], preprocessing=given(sides[0].image.size), note=None, told=EVERYTHING)
+        told = [("--preprocessing", chosen), *((name, side) for name, side in told if side.told == EVERYTHING)]
+    # Of the one that tells most, the first: what others only assume does not count.
+    source, chosen = max(told, key=lambda one: len(one[1].told))
+    for name, side in told:
+        for key in side.told:
+            ours, theirs = (getattr(one.preprocessing, key) for one in (chosen, side))
+            if not _equal(ours, theirs):
+                raise ModelError(
+                    f"the preprocessing must be one, but {key} is {ours!r} by {source}, {theirs!r} by {name}"
+                )
+    return replace(sides[0], preprocessing=chosen.preprocessing, note=chosen.note)
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, tuple):  # mean or std, which metadata holds in float32
+        return np.array_equal(np.asarray(ours, np.float32), np.asarray(theirs, np.float32))
+    return bool(ours == theirs)

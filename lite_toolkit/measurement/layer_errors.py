@@ -1,0 +1,205 @@
+"""The error of every layer of a quantized model: what it inherits, and what it adds."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.errors import ModelError
+from lite_toolkit.runtime.interpreter import TensorInfo, interpreter
+from lite_toolkit.tflite.graph import Tensor, read_graph
+from lite_toolkit.tflite.layers import Granularity, Layer, common_layers
+from lite_toolkit.tflite.surgery import expose, isolate
+
+FloatArray = NDArray[np.float32]
+
+# A channel's slope says nothing where its variance is less than this part of the mean one, or than what rounding to
+# float32 leaves of its power.
+_STEADY, _ROUNDED = 0.01, 1e-6
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """The error of one layer's output, quantized less float, over all images.
+
+    A layer's own error is what it adds: the error where its inputs are the float network's, quantized. None stands for
+    a figure that does not exist, such as the ratio to an error of 0.
+
+    Attributes:
+        name, operator, weights: as in `layers.Layer`.
+        tensor: the output's name in the float graph.
+        dtype: of the output in the quantized graph.
+        sqnr_db: 10 log10(signal power / error power) in the running network.
+        own_sqnr_db: the same for the own error.
+        drop_db: SQNR that the errors of its inputs would leave, less `sqnr_db`; below 0 where errors cancel.
+        bias_percent: of the own error power, what lies in the mean error of each channel (of the last axis).
+        slope: of the least-squares line from float to quantized values, with exact inputs.
+        worst_slope: the slope of the channel where it is farthest from 1, of those that vary.
+        slope_percent: of the own error power, what lies in the slopes of the channels.
+        saturated_percent: float values that lie outside the range of the quantized output.
+        clipping_percent: of the own error power, what these values lose.
+        rounding_percent: of the own error power, that of rounding to steps of the output's scale, scale^2 / 12; above
+            100 where most values are exactly 0, which is not rounded.
+    """
+
+    name: str
+    operator: str
+    tensor: str
+    dtype: str
+    weights: Granularity | None
+    sqnr_db: float | None
+    own_sqnr_db: float | None
+    drop_db: float | None
+    bias_percent: float | None
+    slope: float | None
+    worst_slope: float | None
+    slope_percent: float | None
+    saturated_percent: float
+    clipping_percent: float | None
+    rounding_percent: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields."""
+        return asdict(self)
+
+
+def measure(reference: bytes, quantized: bytes, images: Iterable[FloatArray]) -> tuple[LayerError, ...]:
+    """The error of every layer that two `.tflite` models have in common, in the order of execution.
+
+    Memory does not grow with the number of images: each adds to sums.
+
+    Args:
+        reference: the float model.
+        quantized: the model that was made from it.
+        images: normalised float32 images (height, width, 3).
+
+    Raises:
+        ModelError: a model cannot be read or run, or they have no layer in common.
+    """
+    layers = common_layers(read_graph(reference).subgraphs[0], read_graph(quantized).subgraphs[0])
+    if not layers:
+        raise ModelError("the two models have no layer in common: the quantized one must be made from the float one")
+    originals = [layer.reference.index for layer in layers]
+    counterparts = [layer.quantized.index for layer in layers]
+    exact = _Runner(expose(reference, originals))
+    running = _Runner(expose(quantized, counterparts))
+    isolated = _Runner(isolate(quantized, counterparts))
+    sums = [_Sums(layer) for layer in layers]
+    for image in images:
+        truth = list(exact.run(image))
+        rows = zip(truth, running.run(image), isolated.run(image, *truth), strict=True)
+        for layer_sums, values in zip(sums, rows, strict=True):
+            layer_sums.add(*values)
+    return tuple(layer_sums.result() for layer_sums in sums)
+
+
+class _Runner:
+    """A model that takes and gives real values, whatever it computes with."""
+
+    def __init__(self, model: bytes) -> None:
+        main = read_graph(model).subgraphs[0]
+        self._interpreter = interpreter(model)
+        self._inputs = [_info(main.tensors[number]) for number in main.inputs]
+        self._outputs = [_info(main.tensors[number]) for number in main.outputs]
+        self._input_numbers, self._output_numbers = main.inputs, main.outputs
+
+    def run(self, *values: FloatArray) -> Iterator[FloatArray]:
+        """One value for each input, then one for each output, both in the model's order."""
+        for number, info, real in zip(self._input_numbers, self._inputs, values, strict=True):
+            self._interpreter.set_tensor(number, info.quantize(real).reshape(info.shape))
+        self._interpreter.invoke()
+        for number, info in zip(self._output_numbers, self._outputs, strict=True):
+            yield info.dequantize(self._interpreter.get_tensor(number))
+
+
+class _Sums:
+    """Sums over all images for one layer, in double precision."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer, self._output = layer, _info(layer.quantized)
+        self._low, self._high = _range(self._output)
+        self._elements = self._saturated = 0
+        self._signal = self._error = self._inherited = self._clipped = 0.0
+        # For each channel: float values, their squares, own errors, their squares, products of value and own error.
+        self._channels = np.zeros((5, layer.reference.shape[-1]))
+
+    def add(self, truth: FloatArray, running: FloatArray, isolated: FloatArray) -> None:
+        """One image: values of the float network, of the quantized one, and of the layer with exact inputs."""
+        own = isolated - truth
+        self._elements += truth.size
+        self._signal += _power(truth)
+        self._error += _power(running - truth)
+        # What is left of the error without the layer's own is what the errors of its inputs became.
+        self._inherited += _power(running - isolated)
+        beyond = truth - truth.clip(self._low, self._high)
+        self._saturated += int(np.count_nonzero(beyond))
+        self._clipped += _power(beyond)
+        values, errors = (array.reshape(-1, array.shape[-1]) for array in (truth, own))
+        ones = np.ones(len(values), np.float32)
+        products = ((values, values), (errors, errors), (values, errors))
+        squares, own_squares, mixed = (np.einsum("nc,nc->c", left, right) for left, right in products)
+        self._channels += (ones @ values, squares, ones @ errors, own_squares, mixed)
+
+    def result(self) -> LayerError:
+        """The figures of all images so far."""
+        _, squares, errors, own_squares, _ = self._channels
+        own, rows = float(own_squares.sum()), self._elements / own_squares.size
+        variances, covariances = _moments(self._channels, rows)
+        varying = variances > np.maximum(_STEADY * variances.mean(), _ROUNDED * squares)
+        slopes = 1 + covariances[varying] / variances[varying]
+        variance, covariance = _moments(self._channels.sum(axis=1), self._elements)
+        return LayerError(
+            name=self._layer.name,
+            operator=self._layer.operator,
+            tensor=self._layer.reference.name,
+            dtype=self._output.dtype,
+            weights=self._layer.weights,
+            sqnr_db=decibels(self._signal, self._error),
+            own_sqnr_db=decibels(self._signal, own),
+            drop_db=decibels(self._error, self._inherited),
+            bias_percent=_percent(float(np.square(errors).sum()) / rows, own),
+            slope=1 + float(covariance / variance) if variance > _ROUNDED * squares.sum() else None,
+            worst_slope=max(slopes.tolist(), key=lambda slope: abs(slope - 1), default=None),
+            slope_percent=_percent(float((covariances[varying] ** 2 / variances[varying]).sum()), own),
+            saturated_percent=100 * self._saturated / self._elements,
+            clipping_percent=_percent(self._clipped, own),
+            rounding_percent=_percent(self._elements * self._output.scale**2 / 12, own),
+        )
+
+
+def decibels(power: float, noise: float) -> float | None:
+    """10 log10(power / noise); None where either is 0."""
+    return 10 * math.log10(power / noise) if power and noise else None
+
+
+def _moments(sums: NDArray[np.float64], count: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`count` times the variance of the values, and times their covariance with the own errors."""
+    values, squares, errors, _, products = sums
+    return squares - values**2 / count, products - values * errors / count
+
+
+def _percent(part: float, whole: float) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _power(values: FloatArray) -> float:
+    flat = values.reshape(-1)
+    return float(flat @ flat)
+
+
+def _info(tensor: Tensor) -> TensorInfo:
+    scale, zero_point = 0.0, 0
+    if tensor.quantization:
+        scale, zero_point = float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0])
+    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, scale, zero_point)
+
+
+def _range(info: TensorInfo) -> tuple[float, float]:
+    """The real values that round to one the type has; those outside saturate."""
+    if not info.scale:
+        return -math.inf, math.inf
+    limits = np.iinfo(info.dtype)
+    return (limits.min - info.zero_point - 0.5) * info.scale, (limits.max - info.zero_point + 0.5) * info.scale

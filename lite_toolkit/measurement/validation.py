@@ -1,0 +1,214 @@
+"""A quantized model against the float model that it was made from."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, PreparedImages, load_representative
+from lite_toolkit.errors import ModelError
+from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
+from lite_toolkit.measurement.description import describe, together
+from lite_toolkit.progress import Steps
+from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.tflite.graph import read_graph
+
+if TYPE_CHECKING:
+    from lite_toolkit.measurement.layer_errors import LayerError
+    from lite_toolkit.measurement.remedies import Finding
+
+ScoreKind = Literal["logits", "probabilities"]
+
+_TOP = 5
+_LEAST_PROBABILITY = 1e-6  # an 8-bit softmax rounds most classes to 0, whose logarithm would be infinite
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What quantization cost on some images.
+
+    Attributes:
+        images: number of images compared.
+        agreement_percent: images whose highest score has the same class; the lowest index wins a tie.
+        top5_agreement_percent: images whose highest float score has a class among the quantized model's best five.
+        sqnr_db: signal to quantization noise ratio of the mean-centred scores; None where they are equal.
+        kl_divergence_nats: mean over the images of the Kullback-Leibler divergence from the float model's
+            probabilities to the quantized model's.
+        largest_difference: of any score.
+        scores: what the scores were taken for; the softmax of logits are the probabilities.
+    """
+
+    images: int
+    agreement_percent: float
+    top5_agreement_percent: float
+    sqnr_db: float | None
+    kl_divergence_nats: float
+    largest_difference: float
+    scores: ScoreKind
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, with numbers as JSON has them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What quantization cost, and where.
+
+    Attributes:
+        comparison: of the scores.
+        layers: the error of each, in the order of execution.
+        worst: the layers that add most error, and what helps, the worst first.
+    """
+
+    comparison: Comparison
+    layers: "tuple[LayerError, ...]"
+    worst: "tuple[Finding, ...]"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields; of the worst layers, which they are and what helps."""
+        return {
+            "comparison": self.comparison.to_json(),
+            "layers": [layer.to_json() for layer in self.layers],
+            "worst": [
+                {"name": finding.layer.name, "tensor": finding.layer.tensor, "remedies": list(finding.remedies)}
+                for finding in self.worst
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `validate` found.
+
+    Attributes:
+        reference, quantized: the two files.
+        data: description of the images.
+        preprocessing: of the images.
+        assessment: what was found.
+        skipped: one message for each image that could not be read.
+        note: how the preprocessing was found, where that is not certain.
+    """
+
+    reference: Path
+    quantized: Path
+    data: str
+    preprocessing: PreprocessingSpec
+    assessment: Assessment
+    skipped: tuple[str, ...]
+    note: str | None
+
+
+def validate(
+    reference: Path,
+    quantized: Path,
+    data: Path,
+    *,
+    preprocessing: Sized | None = None,
+    samples: int | None = None,
+    steps: Steps | None = None,
+) -> Validation:
+    """Compare two `.tflite` classifiers on images: their scores, and layer by layer.
+
+    Args:
+        reference: the float model.
+        quantized: the model that was made from it.
+        data: folder of images, `.npy` or `.npz`, as `load_representative` takes it.
+        preprocessing: by default that of the manifest beside either model.
+        samples: images used at most; None is all.
+        steps: shows progress.
+
+    Raises:
+        ModelError: a model cannot be run, `reference` is quantized, or the two do not belong together.
+        ImageError: the data cannot be used.
+    """
+    steps = steps or Steps()
+    models = quantized, reference
+    about = together(models, [describe(path, preprocessing=preprocessing) for path in models])
+    _require_float(reference)
+    with steps.step("images"):
+        dataset = load_representative(
+            data, about.preprocessing, samples or MAXIMUM_ARRAY_IMAGES, seed=0, track=steps.track
+        )
+        images = _all(dataset.calibration)
+    with steps.step("scores"):
+        ours, theirs = (scores(model, steps.track(images, len(images))) for model in (reference, quantized))
+    with steps.step("layers"):
+        watched = steps.track(images, len(images))
+        assessment = assess(reference.read_bytes(), quantized.read_bytes(), compare(ours, theirs), watched)
+    found = dataset.description, about.preprocessing, assessment, dataset.skipped
+    return Validation(reference, quantized, *found, note=about.note)
+
+
+def assess(
+    reference: bytes, quantized: bytes, comparison: Comparison, images: Iterable[NDArray[np.float32]]
+) -> Assessment:
+    """Add to a comparison of scores the error of every layer on normalised float32 images (height, width, 3)."""
+    from lite_toolkit.measurement.layer_errors import measure
+    from lite_toolkit.measurement.remedies import worst
+
+    layers = measure(reference, quantized, images)
+    return Assessment(comparison, layers, worst(layers))
+
+
+def scores(model: Path | bytes, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Scores (images, classes) that a `.tflite` gives for normalised float32 images (height, width, 3)."""
+    loaded = Model(model)
+    return np.stack([loaded.scores(image) for image in images])
+
+
+def compare(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> Comparison:
+    """Compare scores of shape (images, classes).
+
+    SQNR is 10 log10(sum(r^2) / sum((r - q)^2)) over the scores less each image's mean score, since a constant added to
+    all logits of an image changes nothing. Scores are probabilities where the reference's are positive and add up to 1.
+    """
+    signal = reference - reference.mean(axis=1, keepdims=True)
+    noise = signal - (quantized - quantized.mean(axis=1, keepdims=True))
+    signal_power, noise_power = (float(np.square(part, dtype=np.float64).sum()) for part in (signal, noise))
+    best = reference.argmax(axis=1)
+    best_five = np.argsort(-quantized, axis=1, kind="stable")[:, :_TOP]
+    kind = _kind(reference)
+    return Comparison(
+        images=len(reference),
+        agreement_percent=100 * float((best == quantized.argmax(axis=1)).mean()),
+        top5_agreement_percent=100 * float((best_five == best[:, np.newaxis]).any(axis=1).mean()),
+        sqnr_db=10 * math.log10(signal_power / noise_power) if noise_power and signal_power else None,
+        kl_divergence_nats=_divergence(_log_probabilities(reference, kind), _log_probabilities(quantized, kind)),
+        largest_difference=float(np.abs(reference - quantized).max()),
+        scores=kind,
+    )
+
+
+def _kind(reference: NDArray[np.float32]) -> ScoreKind:
+    normalised = reference.min() >= 0 and np.allclose(reference.sum(axis=1), 1, atol=1e-3)
+    return "probabilities" if normalised else "logits"
+
+
+def _log_probabilities(values: NDArray[np.float32], kind: ScoreKind) -> NDArray[np.float64]:
+    logits = values.astype(np.float64)
+    if kind == "probabilities":
+        logits = np.log(logits.clip(_LEAST_PROBABILITY))
+    logits -= logits.max(axis=1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logits
+
+
+def _divergence(reference: NDArray[np.float64], quantized: NDArray[np.float64]) -> float:
+    """Mean over the images of sum(p log(p / q)), from log p and log q."""
+    return max(0.0, float((np.exp(reference) * (reference - quantized)).sum(axis=1).mean()))
+
+
+def _require_float(path: Path) -> None:
+    if any(tensor.quantization for tensor in read_graph(path).subgraphs[0].tensors):
+        raise ModelError(f"{path} is quantized: the first model must be the float one")
+
+
+def _all(images: PreparedImages) -> PreparedImages:
+    """The calibration images and those held out of them."""
+    return dataclasses.replace(images, chosen=np.arange(len(images.stored)))

@@ -1,0 +1,1 @@
+"""The family's networks: tables, costs, published figures, and the builder."""

@@ -1,0 +1,84 @@
+"""Float `.tflite` -> quantized `.tflite`: observe ranges, write the file, set the types of its ends."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.progress import Steps
+from lite_toolkit.quantization.boundary import set_types
+from lite_toolkit.quantization.headroom import widened
+from lite_toolkit.quantization.operators import LINEAR
+from lite_toolkit.quantization.precision import in_float
+from lite_toolkit.quantization.ranges import Range, observe
+from lite_toolkit.quantization.recipes import InputOutput, Recipe
+from lite_toolkit.quantization.walk import Parameters, choose_parameters
+from lite_toolkit.quantization.writer import with_parameters, write
+from lite_toolkit.tflite.graph import read_graph
+
+__all__ = ["quantize"]
+
+
+def quantize(
+    float_model: bytes,
+    recipe: Recipe,
+    preprocessing: PreprocessingSpec,
+    images: Iterable[NDArray[np.float32]] = (),
+    io: InputOutput = "float32",
+    steps: Steps | None = None,
+) -> bytes:
+    """Quantize a float32 `.tflite` of one image input by a recipe.
+
+    Args:
+        float_model: the content of the file.
+        recipe: how.
+        preprocessing: what the model's input is; it fixes the scale and zero point of a quantized input.
+        images: normalised float32 (height, width, 3), for the formats that are calibrated.
+        io: dtype of input and output; formats that are not calibrated keep float32.
+        steps: shows progress.
+
+    Returns:
+        The content of the quantized file; equal arguments give equal bytes.
+
+    Raises:
+        ModelError: the model has an operator that the recipe cannot quantize.
+        RecipeError: the recipe keeps a layer in float that the model does not have.
+    """
+    graph = read_graph(float_model).subgraphs[0]
+    kept = in_float(graph, recipe.in_float)
+    # A name belongs to one operator's output.
+    kept_names = [graph.tensors[graph.operators[index].outputs[0]].name for index in sorted(kept)]
+    if not recipe.calibrated:
+        return write(float_model, recipe.format, recipe.granularity, {}, kept_names)
+    input_range = _input_range(preprocessing, recipe)
+    if recipe.walks:
+        chosen = choose_parameters(float_model, images, input_range, recipe, steps)
+        float_model = with_parameters(float_model, chosen)
+        ranges: Mapping[str, Range] = chosen.ranges
+    else:
+        ranges = observe(float_model, images, input_range)
+    if (recipe.format, recipe.granularity) == ("int8", "channel"):
+        float_model = _with_headroom(float_model, ranges, kept)
+    return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept_names), io, ranges)
+
+
+def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], kept: frozenset[int]) -> bytes:
+    """The model with room in int32 for the biases of its int8 layers."""
+    graph = read_graph(float_model).subgraphs[0]
+    wider = Parameters()
+    for operator in graph.operators:
+        if operator.name in LINEAR and operator.index not in kept:
+            weights = widened(graph, operator, ranges[graph.tensors[operator.inputs[0]].name])
+            if weights is not None:
+                wider.weights[operator.index] = weights
+    return with_parameters(float_model, wider) if wider.weights else float_model
+
+
+def _input_range(preprocessing: PreprocessingSpec, recipe: Recipe) -> Range:
+    """The real values at both ends of the quantized input, which are the same for every image."""
+    dtype: Literal["int8", "int16"] = "int8" if recipe.format == "int8" else "int16"
+    scale, zero_point = preprocessing.quantization(dtype)
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale

@@ -1,0 +1,1 @@
+"""What was measured, as documents: written, read without trust, compared."""

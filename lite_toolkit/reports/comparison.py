@@ -1,0 +1,271 @@
+"""Two reports of one kind, A and B, side by side: what changed, and whether that is more than chance."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lite_toolkit.errors import ReportError
+from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.intervals import difference
+from lite_toolkit.reports import saved_reports
+from lite_toolkit.reports.saved_reports import Benchmarked, Content, Evaluated, Measured, Quantized
+
+RESAMPLES, SEED = 10_000, 0
+FEWEST_RUNS = 6  # the range of n runs holds the true median with probability 1 - 2^(1-n): 95% from here
+HOST = ("board", "cpu", "machine", "processors", "system", "os")
+
+Direction = Literal["lower", "higher", "unclear"]
+
+
+@dataclass(frozen=True)
+class LatencyChange:
+    """A measurement of A and one of B, with the same number of threads and the same delegate."""
+
+    a: Measured
+    b: Measured
+
+    @property
+    def ratio(self) -> float:
+        """The median of B over that of A."""
+        return self.b.latency.p50_ms / self.a.latency.p50_ms
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Of the ratio: see `ratio_interval`."""
+        return ratio_interval(self.a.runs_ns, self.b.runs_ns)
+
+    @property
+    def direction(self) -> Direction:
+        """Of the change, where the interval excludes a ratio of 1."""
+        return _direction(self.interval, 1)
+
+
+@dataclass(frozen=True)
+class RateChange:
+    """A share of the images: those that are right ("top-1"), or the same as with the float model ("agreement")."""
+
+    name: str
+    a: Rate
+    b: Rate
+
+    @property
+    def points(self) -> float:
+        """B less A."""
+        return self.b.percent - self.a.percent
+
+    @property
+    def interval_points(self) -> tuple[float, float]:
+        """Of the change, 95%, as if each report had images of its own: see `intervals.difference`."""
+        low, high = difference(self.b.correct, self.b.images, self.a.correct, self.a.images)
+        return 100 * low, 100 * high
+
+    @property
+    def direction(self) -> Direction:
+        """Of the change, where the interval excludes 0."""
+        return _direction(self.interval_points, 0)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed on one device; `rates` begins with the one that a gate is for."""
+
+    latencies: tuple[LatencyChange, ...] = ()
+    rates: tuple[RateChange, ...] = ()
+    quantized: tuple[Quantized, Quantized] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two files, the kind of both, what changed by devices' names, and notes on the whole.
+
+    The name is "" where the kind is not one of several devices.
+    """
+
+    a: Path
+    b: Path
+    kind: str
+    devices: Mapping[str, Changes]
+    notes: tuple[str, ...]
+
+
+def compare(a: Path, b: Path, *, across_hosts: bool = False) -> Comparison:
+    """Compare two reports of `benchmark`, `evaluate` or `validate`, or two manifests.
+
+    Devices are matched by name where the reports are of several. Measurements are matched by model, threads and
+    delegate: models by name where any name is in both reports, else in their order.
+
+    Args:
+        a, b: the files.
+        across_hosts: compare latencies of different machines too.
+
+    Raises:
+        ReportError: a file is no such report or damaged, they are of different kinds, of different machines, or have
+            nothing in common.
+    """
+    first, second = saved_reports.read(a), saved_reports.read(b)
+    if first.kind != second.kind:
+        raise ReportError(f"{a} is of kind {first.kind}, {b} of kind {second.kind}: both must be of one kind")
+    shared = [name for name in first.devices if name in second.devices]
+    if not shared:
+        names = f"{_listed(first.devices)} and {_listed(second.devices)}"
+        raise ReportError(f"{a} and {b} have no device in common: they have {names}")
+    devices = {name: _changes(first.devices[name], second.devices[name], across_hosts) for name in shared}
+    return Comparison(a, b, first.kind, devices, tuple(_only("device", first.devices, second.devices)))
+
+
+def ratio_interval(a: Sequence[int], b: Sequence[int]) -> tuple[float, float]:
+    """The 95% interval of median(b) / median(a), by the percentile bootstrap over runs.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Runs are resampled as if each were
+    independent of the others; that another process of the same model may have another median is not in it.
+    """
+    generator = np.random.default_rng(SEED)
+    first, second = (_resampled_medians(np.sort(np.asarray(runs, np.float64)), generator) for runs in (a, b))
+    low, high = np.percentile(second / first, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def latency_regressions(found: Comparison, limit_percent: float) -> Iterator[str]:
+    """One sentence for each median that is higher by more than the limit, where the interval lies above 1 too."""
+    for device, changes in found.devices.items():
+        for one in changes.latencies:
+            increase = 100 * (one.ratio - 1)
+            if one.direction == "higher" and increase > limit_percent:
+                what = f"{one.b.model}, threads {one.b.threads}, {one.b.delegate}{_on(device)}"
+                yield f"the median latency of {what} is {increase:.1f}% higher, more than {limit_percent:g}%"
+
+
+def drops(found: Comparison, limit_points: float) -> Iterator[str]:
+    """One sentence for each device whose top-1, or agreement, is lower by more than the limit."""
+    for device, changes in found.devices.items():
+        for one in changes.rates[:1]:
+            if -one.points > limit_points:
+                yield f"{one.name}{_on(device)} is {-one.points:.2f} points lower, more than {limit_points:g}"
+
+
+def _on(device: str) -> str:
+    return f" on {device}" if device else ""
+
+
+def _changes(a: Content, b: Content, across_hosts: bool) -> Changes:
+    match a, b:
+        case Benchmarked(), Benchmarked():
+            return _of_benchmarks(a, b, across_hosts)
+        case Evaluated(), Evaluated():
+            return _of_evaluations(a, b)
+        case Quantized(), Quantized():
+            return _of_quantized(a, b)
+    raise AssertionError("reports of one kind have contents of one type")
+
+
+def _of_benchmarks(a: Benchmarked, b: Benchmarked, across_hosts: bool) -> Changes:
+    names = dict.fromkeys((*a.environment, *b.environment))
+    both = {name: (a.environment.get(name), b.environment.get(name)) for name in names}
+    differing = {name: f"{name} ({first} and {second})" for name, (first, second) in both.items() if first != second}
+    hosts = ", ".join(told for name, told in differing.items() if name in HOST)
+    if hosts and not across_hosts:
+        raise ReportError(f"the latencies are of different hosts, by {hosts}: pass --across-hosts to compare them")
+    pairs, notes = _matched(a.measurements, b.measurements)
+    if differing:
+        notes.append(f"The environments differ in {', '.join(differing.values())}.")
+    doubtful = [sum(one.doubtful for one in side.measurements) for side in (a, b)]
+    if any(doubtful):
+        notes.append(f"By the reports themselves, {doubtful[0]} measurements of A and {doubtful[1]} of B are doubtful.")
+    return Changes(latencies=pairs, notes=tuple(notes))
+
+
+def _matched(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[tuple[LatencyChange, ...], list[str]]:
+    """Those of the same model, threads and delegate, and notes on the others."""
+    models = [list(dict.fromkeys(one.model for one in side)) for side in (a, b)]
+    notes = []
+    names = {name: name for name in models[1]}
+    if not set(models[0]) & set(models[1]) and len(models[0]) == len(models[1]):
+        names = dict(zip(models[1], models[0], strict=True))
+        notes.append("No model has the same name in A and B: they are matched in their order.")
+    first, second = _by_key(a, {}), _by_key(b, names)
+    pairs = tuple(LatencyChange(first[key], second[key]) for key in first if key in second)
+    if not pairs:
+        raise ReportError(
+            f"no measurement of A has the model, threads and delegate of one of B: A has {_listed(first)}; "
+            f"B has {_listed(second)}"
+        )
+    return pairs, [*notes, *_only("measurement", first, second)]
+
+
+def _by_key(measurements: Iterable[Measured], names: Mapping[str, str]) -> dict[str, Measured]:
+    """Measurements by what must be the same in A and B; `names` tells A's names of models that have others."""
+    found: dict[str, Measured] = {}
+    for one in measurements:
+        key = f"{names.get(one.model, one.model)} (threads {one.threads}, {one.delegate})"
+        if key in found:
+            raise ReportError(f"{key} was measured twice in one report: its models' names must differ")
+        if len(one.runs_ns) < FEWEST_RUNS:
+            raise ReportError(f"{key} has {len(one.runs_ns)} runs: an interval of 95% needs {FEWEST_RUNS}")
+        found[key] = one
+    return found
+
+
+def _of_evaluations(a: Evaluated, b: Evaluated) -> Changes:
+    rates = tuple(RateChange(f"top-{k}", a.top[k], b.top[k]) for k in sorted(a.top) if k in b.top)
+    return Changes(rates=rates, notes=tuple(_data(a, b, a.top[1], b.top[1])))
+
+
+def _of_quantized(a: Quantized, b: Quantized) -> Changes:
+    rates = (
+        RateChange("agreement", a.agreement, b.agreement),
+        RateChange("top-5 agreement", a.top5_agreement, b.top5_agreement),
+    )
+    return Changes(rates=rates, quantized=(a, b), notes=tuple(_data(a, b, a.agreement, b.agreement)))
+
+
+def _data(a: Evaluated | Quantized, b: Evaluated | Quantized, rate_a: Rate, rate_b: Rate) -> Iterator[str]:
+    if rate_a.images != rate_b.images or (a.data and b.data and a.data != b.data):
+        first, second = a.data or "unknown origin", b.data or "unknown origin"
+        yield f"The images differ: {rate_a.images} of {first} in A, {rate_b.images} of {second} in B."
+
+
+def _resampled_medians(ordered: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Medians of resamples, each as large as the sorted values, drawn without drawing all of them.
+
+    A draw with replacement is the value at floor(n u), u uniform in 0..1. Of n such u, the k-th smallest has the
+    distribution Beta(k, n - k + 1), and the greatest of the k - 1 below it is that times a Beta(k - 1, 1): David and
+    Nagaraja, Order Statistics (2003), chapter 2.
+    """
+    count = len(ordered)
+    middle = count // 2
+    upper = generator.beta(middle + 1, count - middle, RESAMPLES)
+    found = _at(ordered, upper)
+    if count % 2:
+        return found
+    return (_at(ordered, upper * generator.beta(middle, 1, RESAMPLES)) + found) / 2
+
+
+def _at(ordered: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    # A beta variate may be rounded to 1.
+    return ordered[np.minimum((places * len(ordered)).astype(np.intp), len(ordered) - 1)]
+
+
+def _direction(interval: tuple[float, float], unchanged: float) -> Direction:
+    low, high = interval
+    if low > unchanged:
+        return "higher"
+    return "lower" if high < unchanged else "unclear"
+
+
+def _only(what: str, a: Iterable[str], b: Iterable[str]) -> Iterator[str]:
+    """One sentence for each side that has what the other has not."""
+    a, b = list(a), list(b)
+    for side, here, there in (("A", a, b), ("B", b, a)):
+        missing = [name for name in here if name not in there]
+        if missing:
+            yield f"Only {side} has {what} {_listed(missing)}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,1 @@
+"""LiteRT: interpreters, delegates, who runs which node, child processes; sent to boards."""

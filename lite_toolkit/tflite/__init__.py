@@ -1,0 +1,1 @@
+"""A `.tflite` file as values: its graph, its metadata, its manifest."""

@@ -1,0 +1,79 @@
+"""The JSON beside a `.tflite`: where it comes from, what it takes and gives, and what quantization cost."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lite_toolkit.documents import SCHEMA_VERSION, document
+from lite_toolkit.errors import ModelError
+from lite_toolkit.images.preprocessing import PreprocessingSpec
+
+SCHEMA = "lite-toolkit/manifest"
+_DISTRIBUTIONS = ("numpy", "pillow", "tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer")
+
+
+def compose(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of `content`; it holds no times or paths, so that equal inputs give equal bytes."""
+    return document("manifest", content) | {"versions": _versions()}
+
+
+def path_of(model: Path) -> Path:
+    """Where the manifest of `model` stands: beside it, under its name."""
+    return model.with_suffix(".json")
+
+
+def read(model: Path) -> Mapping[str, Any] | None:
+    """The manifest beside `model`; None where there is none, or where that JSON file is something else.
+
+    Raises:
+        ModelError: the file is damaged, of a newer schema, or belongs to another model.
+    """
+    path = path_of(model)
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} beside the model is no JSON file: repair it or move it away") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        return None
+    if found.get("schema_version") != SCHEMA_VERSION:
+        raise ModelError(
+            f"{path} has schema version {found.get('schema_version')!r}: this toolkit reads {SCHEMA_VERSION}"
+        )
+    described = found.get("model")
+    if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(model.read_bytes()).hexdigest():
+        raise ModelError(f"{path} is the manifest of another model than {model.name}: their sha256 differ")
+    return found
+
+
+def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
+    """The preprocessing that a manifest names.
+
+    Raises:
+        ModelError: it names none, or one that cannot be.
+    """
+    document = found.get("preprocessing")
+    if not isinstance(document, dict):
+        raise ModelError(f"the manifest's preprocessing {document!r}: must be an object")
+    return PreprocessingSpec.from_json(document)
+
+
+def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:
+    """The manifest of a model whose file has another name or other bytes now."""
+    digest = hashlib.sha256(content).hexdigest()
+    return {**found, "model": {**found["model"], "file": path.name, "sha256": digest, "size_bytes": len(content)}}
+
+
+def _versions() -> dict[str, str]:
+    installed = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed
