@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from ai_edge_litert.interpreter import Interpreter
-from lite_toolkit.classification import Classifier
-from lite_toolkit.evaluation import Request, evaluate
+from lite_toolkit.measurement.classification import Classifier
+from lite_toolkit.measurement.evaluation import Request, evaluate
 from lite_toolkit.images import find_images, read_image
 
 model, data, index = map(Path, sys.argv[1:4])

@@ -102,7 +102,7 @@ def _converted(request: pipeline.Request) -> pipeline.Conversion:
         return pipeline.convert(request)
     program = """
 import pickle, sys
-from lite_toolkit import pipeline
+from lite_toolkit.conversion import pipeline
 made = pipeline.convert(pickle.load(sys.stdin.buffer))
 pickle.dump([file.path for file in made.files], sys.stdout.buffer)
 """

@@ -71,12 +71,12 @@ def test_processor_time_of_all_programs(pi: Path) -> None:
 def test_memory_is_that_of_this_process() -> None:
     """In a new process, as the figure of a parent would stick to a child's getrusage."""
     program = """
-from lite_toolkit import host
-before, _ = host.resident_bytes()
+from lite_toolkit.board import machine
+before, _ = machine.resident_bytes()
 block = b"x" * 50_000_000
-now, peak = host.resident_bytes()
+now, peak = machine.resident_bytes()
 del block
-after, still = host.resident_bytes()
+after, still = machine.resident_bytes()
 print(now - before, peak - now, before - after, still - peak)
 """
     ballast = bytearray(100_000_000)

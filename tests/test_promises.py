@@ -174,7 +174,7 @@ def test_a_dead_channel_leaves_room_for_its_sums(convert: Convert, recipe: str) 
 BOARD_PROGRAM = """
 import json, sys
 from pathlib import Path
-from lite_toolkit.classification import Classifier, expand
+from lite_toolkit.measurement.classification import Classifier, expand
 classifier = Classifier(Path(sys.argv[1]))
 predictions = list(classifier.classify(expand([Path(sys.argv[2])]), classifier.model.classes))
 scores = [[[score.index, score.score] for score in prediction.top] for prediction in predictions]
