@@ -1,6 +1,7 @@
 """Every error that the toolkit raises on purpose.
 
 LiteToolkitError              exit code 1
+├── UsageError                exit code 2: values that mean nothing together
 ├── UnknownVariantError       a variant name that is not in the table
 ├── WeightsError              a checkpoint that cannot be found, read, verified or matched
 ├── ImageError                an image, or a folder of images, that cannot be used
@@ -24,6 +25,12 @@ class LiteToolkitError(Exception):
     """Base of the tree: the command line prints it as one line and exits with `exit_code`."""
 
     exit_code = 1
+
+
+class UsageError(LiteToolkitError):
+    """Values that mean nothing together, named as the command line spells them."""
+
+    exit_code = 2
 
 
 class UnknownVariantError(LiteToolkitError):

@@ -549,7 +549,7 @@ class Missing:
         if name.partition(".")[0] in {packages!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
-from lite_toolkit.cli import main
+from lite_toolkit.cli.main import main
 main()
 """
 

@@ -11,6 +11,7 @@ from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     FILE,
+    Command,
     Delivery,
     Number,
     delegate_on,
@@ -39,7 +40,7 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
     return tuple(dict.fromkeys(map(int, parts)))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", type=ANY_PATH, nargs=-1, required=True)
 @click.option(
     "--threads", metavar="N[,N...]", default="1", show_default=True, callback=_threads, help="Measured in turn."

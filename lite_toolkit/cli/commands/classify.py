@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Delivery, delegation, reporting, sized
+from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, delegation, reporting, sized
 from lite_toolkit.documents import document
 from lite_toolkit.errors import ImageError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=ANY_PATH)
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
 @click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's, or the model's own.")

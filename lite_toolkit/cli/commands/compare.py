@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lite_toolkit.cli.commands.options import FILE, Delivery, Number, reporting
+from lite_toolkit.cli.commands.options import FILE, Command, Delivery, Number, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError
 
@@ -27,7 +27,7 @@ def _percent(_context: click.Context, _option: click.Parameter, value: str | Non
     return number
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option(

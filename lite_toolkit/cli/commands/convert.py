@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lite_toolkit.cli.commands.options import ANY_PATH, FILE, INPUT_SIZE, Delivery, Number, reporting, sized
+from lite_toolkit.cli.commands.options import ANY_PATH, FILE, INPUT_SIZE, Command, Delivery, Number, reporting, sized
 from lite_toolkit.documents import document
 from lite_toolkit.networks import architectures
 from lite_toolkit.quantization import recipes
@@ -32,7 +32,7 @@ def _formats(command: F) -> F:
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--variant", help="Network to build: see `lite-toolkit variants`.")
 @click.option("--model", type=ANY_PATH, help="Your own .keras file or SavedModel folder instead.")
 @_formats

@@ -2,12 +2,12 @@
 
 import click
 
-from lite_toolkit.cli.commands.options import Delivery, on_devices, reporting
+from lite_toolkit.cli.commands.options import Command, Delivery, on_devices, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.errors import JobError
 
 
-@click.command()
+@click.command(cls=Command)
 @reporting
 def devices(delivery: Delivery) -> None:
     """List the profiles of devices that `--device` takes."""
@@ -19,7 +19,7 @@ def devices(delivery: Delivery) -> None:
     delivery.send(document("devices", content), lambda: tables.show_profiles(found))
 
 
-@click.command()
+@click.command(cls=Command)
 @on_devices
 @reporting
 def doctor(device: tuple[str, ...], delivery: Delivery) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, Number, reporting
+from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, Group, Number, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.errors import CompilerError, GateError
 
 
-@click.group()
+@click.group(cls=Group)
 def edgetpu() -> None:
     """The Coral Edge TPU: what its compiler will make of a model, and running the compiler."""
 

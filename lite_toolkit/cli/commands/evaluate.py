@@ -9,6 +9,7 @@ import click
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     FILE,
+    Command,
     Delivery,
     Number,
     delegate_on,
@@ -36,7 +37,7 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
     return tuple(map(int, parts))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=ANY_PATH)
 @click.option("--data", metavar="DIR", type=ANY_PATH, required=True, help="Folder of images (searched recursively).")
 @click.option(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, reporting
+from lite_toolkit.cli.commands.options import ANY_PATH, Command, Delivery, reporting
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=ANY_PATH)
 @reporting
 def inspect(model: Path, delivery: Delivery) -> None:

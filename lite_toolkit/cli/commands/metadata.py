@@ -11,6 +11,7 @@ from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     FILE,
     Delivery,
+    Group,
     Number,
     reporting,
     require_own_place,
@@ -36,7 +37,7 @@ def _channels(_context: click.Context, _option: click.Parameter, value: str | No
     return numbers
 
 
-@click.group()
+@click.group(cls=Group)
 def metadata() -> None:
     """TFLite Model Metadata: labels and normalization in the .tflite itself, as MediaPipe reads them."""
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.cli.commands.options import FILE, INPUT_SIZE, Delivery, reporting
+from lite_toolkit.cli.commands.options import FILE, INPUT_SIZE, Command, Delivery, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.networks import architectures
 
 
-@click.command()
+@click.command(cls=Command)
 @reporting
 def variants(delivery: Delivery) -> None:
     """List the variants: size, cost, published accuracy and latency, source of the weights."""
@@ -20,7 +20,7 @@ def variants(delivery: Delivery) -> None:
     delivery.send(document("variants", {"variants": rows}), lambda: tables.show_variants(rows))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("variant")
 @click.option(
     "--classes", type=click.IntRange(min=1), default=1000, show_default=True, help="Outputs of the classifier."

@@ -11,7 +11,9 @@ import click
 from click.core import ParameterSource
 
 from lite_toolkit import outputs
+from lite_toolkit.errors import UsageError
 from lite_toolkit.networks import architectures
+from lite_toolkit.text import shown
 
 if TYPE_CHECKING:
     from lite_toolkit.devices.profiles import Profile
@@ -31,6 +33,23 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number", param, ctx)
         return number
+
+
+class Command(click.Command):
+    """A command that shows what its function refuses as wrong usage the way click shows what it refuses itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(shown(str(error)), ctx) from error
+
+
+class Group(click.Group):
+    """A command whose own commands are of that kind."""
+
+    command_class = Command
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from lite_toolkit.bundle.targets import TARGETS
-from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, sized
+from lite_toolkit.cli.commands.options import ANY_PATH, Command, Delivery, sized
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=ANY_PATH)
 @click.option(
     "--target",

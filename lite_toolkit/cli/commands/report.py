@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.cli.commands.options import ANY_PATH, FILE, require_own_place
+from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, require_own_place
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("results", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @click.option("--title", default="Model report", show_default=True, help="Its heading.")

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from lite_toolkit import outputs
-from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Delivery, Number, reporting, sized
+from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, Number, reporting, sized
 from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("float", type=ANY_PATH)
 @click.argument("quantized", type=ANY_PATH)
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
+    Command,
     Delivery,
     delegate_on,
     delegation,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lite_toolkit.progress import Steps
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("bundle", type=ANY_PATH)
 @click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default the device's, or 1.")
 @delegation
