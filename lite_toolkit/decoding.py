@@ -8,8 +8,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from lite_toolkit.documents import shown
 from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.text import shown
 
 T = TypeVar("T")
 
@@ -71,14 +71,26 @@ def decode(
 
 
 def encode(value: Any) -> Any:
-    """What `json` writes for a value that `decode` can make: fields in their order, tuples as lists."""
+    """What `json` writes for a value that `decode` can make: fields in their order, or its own `to_json`."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
     if is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        return encode_fields(value)
     if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, (tuple, list)):
         return [encode(one) for one in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def encode_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by their keys, for a `to_json` that tells more than these."""
+    return {_key(field.name): encode(getattr(value, field.name)) for field in fields(value)}
+
+
+def _key(name: str) -> str:
+    """The key of a field; one that is a word of Python's has an underscore behind it as a field: `class_`."""
+    return name.rstrip("_")
 
 
 class _MisfitError(Exception):
@@ -130,7 +142,7 @@ def _kind(hint: Any, exact: bool, limits: str = "") -> _Kind:
         return _union(kinds)
     if origin is tuple:
         return _tuple(kinds, ... in arguments, limits)
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         return _mapping(kinds[0], kinds[1], limits)
     if hint is NoneType:
         return _NULL
@@ -210,9 +222,9 @@ def _mapping(key_kind: _Kind, kind: _Kind, limits: str) -> _Kind:
 
 def _object(cls: type[Any], exact: bool, limits: str, beside: Mapping[str, Any]) -> _Kind:
     hints = get_type_hints(cls, localns=_NAMES, include_extras=True)
-    asked = [field for field in fields(cls) if field.name not in beside]
-    kinds = {field.name: _kind(hints[field.name], exact) for field in asked}
-    needed = [field.name for field in asked if field.default is MISSING and field.default_factory is MISSING]
+    asked = {_key(field.name): field for field in fields(cls) if field.name not in beside}
+    kinds = {key: _kind(hints[field.name], exact) for key, field in asked.items()}
+    needed = [key for key, field in asked.items() if field.default is MISSING and field.default_factory is MISSING]
     words = f"an object of {', '.join(kinds)}{limits}"
 
     def make(value: object) -> Any:
@@ -221,10 +233,10 @@ def _object(cls: type[Any], exact: bool, limits: str, beside: Mapping[str, Any])
         for key in value if exact else ():
             if key not in kinds:
                 raise _MisfitError(f": unknown key {_repr.repr(key)}: choose from {', '.join(kinds)}")
-        for name in needed:
-            if name not in value:
-                raise _MisfitError(f": {name!r} is missing: must be {kinds[name].words}")
-        found = {name: _part(kind, value[name], name) for name, kind in kinds.items() if name in value}
+        for key in needed:
+            if key not in value:
+                raise _MisfitError(f": {key!r} is missing: must be {kinds[key].words}")
+        found = {asked[key].name: _part(kind, value[key], key) for key, kind in kinds.items() if key in value}
         try:
             return cls(**found, **beside)
         except (ValueError, LiteToolkitError) as error:

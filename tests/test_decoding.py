@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from lite_toolkit.decoding import Count, Limit, Line, Positive, Shown, between, decode, encode
+from lite_toolkit.decoding import Count, Limit, Line, Positive, Shown, between, decode, encode, encode_fields
 from lite_toolkit.errors import ImageError, ReportError
 
 
@@ -206,3 +206,35 @@ def test_what_a_class_itself_refuses_is_told_with_its_place() -> None:
         decode(Halves, {"halves": [500]}, "h.toml", ReportError)
     with pytest.raises(ReportError, match=r"^h.toml: one: halves: more than 100 in all$"):
         decode(Two, {"one": {"halves": [500]}}, "h.toml", ReportError)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    class_: int
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Share:
+    right: int
+    images: int
+
+    def to_json(self) -> dict[str, object]:
+        return {**encode_fields(self), "percent": 100 * self.right / self.images}
+
+
+@dataclass(frozen=True)
+class Shares:
+    shares: tuple[Share, ...]
+
+
+def test_a_key_that_is_a_word_of_python_has_an_underscore_as_a_field() -> None:
+    content = {"class": 3, "counts": {"CONV_2D": 2}}
+    found = decode(Labelled, content, "r.json", ReportError)
+    assert (found, encode(found)) == (Labelled(3, {"CONV_2D": 2}), content)
+    with pytest.raises(ReportError, match=r"^r.json: class -?\d+\.5: must be a whole number"):
+        decode(Labelled, content | {"class": 0.5}, "r.json", ReportError)
+
+
+def test_a_value_that_tells_more_than_its_fields_says_so_itself() -> None:
+    assert encode(Shares((Share(1, 4),))) == {"shares": [{"right": 1, "images": 4, "percent": 25}]}

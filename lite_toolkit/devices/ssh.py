@@ -21,7 +21,7 @@ from lite_toolkit.devices import shipment
 from lite_toolkit.devices.jobs import Event, Events, finished
 from lite_toolkit.errors import DeviceError, JobError
 from lite_toolkit.images.files import find_images
-from lite_toolkit.text import shown
+from lite_toolkit.text import cleaned, shown
 
 LONGEST_LINE = 1 << 24  # bytes of one event: enough for the raw latencies of hours
 
@@ -217,24 +217,13 @@ def _open(content: Path | bytes) -> BinaryIO:
 def _event(line: bytes) -> Event | None:
     """The event in a line that a board wrote; None where it is none."""
     try:
-        event = _clean(json.loads(line, parse_float=_finite, parse_constant=_finite))
+        event = cleaned(json.loads(line, parse_float=_finite, parse_constant=_finite))
     except (ValueError, RecursionError):
         return None
     types = _EVENTS.get(str(event.get("event"))) if isinstance(event, dict) else None
     if types is None or not all(type(event.get(key)) is kind for key, kind in types.items()):
         return None
     return event if event.get("exit_code", 1) in _FAILURES else None
-
-
-def _clean(value: Any) -> Any:
-    """The value without characters that a terminal obeys."""
-    if isinstance(value, str):
-        return shown(value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {shown(key): _clean(item) for key, item in value.items()}
-    return value
 
 
 def _finite(text: str) -> float:
