@@ -36,7 +36,7 @@ def between(low: float, high: float = LARGEST) -> Limit:
 
 
 Shown = Annotated[str, shown]  # a text that is made fit to be shown
-Line = Annotated[str, Limit(lambda text: text.isprintable() and bool(text.strip()), "of one line that can be read")]
+Line = Annotated[str, Limit(lambda text: text.isprintable() and bool(text.strip()), "of one line, not blank")]
 Count = Annotated[int, between(0)]
 Positive = Annotated[float, Limit(lambda number: number > 0, "above 0")]
 
@@ -198,19 +198,20 @@ def _union(kinds: list[_Kind]) -> _Kind:
 
 
 def _tuple(kinds: list[_Kind], any_length: bool, limits: str) -> _Kind:
-    words = ("a list" if any_length else f"a list of {len(kinds)}") + limits
+    each = f", each {kinds[0].words}" if len(set(kinds)) == 1 else ""
+    words = f"a list{'' if any_length else f' of {len(kinds)}'}{limits}{each}"
 
     def make(value: object) -> Any:
         if not isinstance(value, list) or not (any_length or len(value) == len(kinds)):
             raise _misfit(value, words)
-        each = kinds * len(value) if any_length else kinds
-        return tuple(_part(kind, one, index) for index, (kind, one) in enumerate(zip(each, value, strict=True)))
+        matched = zip(kinds * len(value) if any_length else kinds, value, strict=True)
+        return tuple(_part(kind, one, index) for index, (kind, one) in enumerate(matched))
 
     return _Kind(words, make)
 
 
 def _mapping(key_kind: _Kind, kind: _Kind, limits: str) -> _Kind:
-    words = f"an object{limits}"
+    words = f"an object{limits}, each value {kind.words}"
 
     def make(value: object) -> Any:
         if not isinstance(value, dict):
@@ -264,7 +265,7 @@ _SCALARS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda value: type(value) is int and abs(value) <= LARGEST),
     float: ("a finite number", lambda value: type(value) in (int, float) and abs(value) <= LARGEST),
     str: ("a text", lambda value: type(value) is str),
-    Path: ("a text", lambda value: type(value) is str),
+    Path: ("a path", lambda value: type(value) is str and value.isprintable() and bool(value.strip())),
 }
 # What modules that run on Python 3.7 import for the eyes of mypy alone.
 _NAMES = {"Any": Any, "Literal": Literal, "Mapping": Mapping}

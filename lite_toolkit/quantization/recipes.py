@@ -1,11 +1,12 @@
 """Quantization recipes: small TOML files that say how a `.tflite` is made; `calibration/README.md` decodes them."""
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args
 
 from lite_toolkit import shipped
+from lite_toolkit.decoding import between, decode
 from lite_toolkit.errors import RecipeError
 
 Format = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
@@ -22,6 +23,14 @@ IO_TYPES: dict[Format, tuple[InputOutput, ...]] = {
     "int8": ("uint8", "int8", "float32"),
     "int16x8": ("int16", "float32"),
 }
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"no regular expression, {error}") from error
+    return text
 
 
 @dataclass(frozen=True)
@@ -44,20 +53,27 @@ class Recipe:
         activation: of the output, for networks that the toolkit builds: "softmax", or "none" for logits.
         samples: calibration images used at most.
         seed: of the choice among more images, and of the synthetic set.
+
+    Raises:
+        RecipeError: a correction that the granularity does not allow.
     """
 
     name: str
     format: Format
     granularity: Granularity = "channel"
     rounding: Rounding = "nearest"
-    damping: float = 0.05
+    damping: Annotated[float, between(0, 10)] = 0.05
     corrections: tuple[Correction, ...] = ()
     ranges: Criterion = "minmax"
     synthetic_ranges: Criterion = "minmax"
-    in_float: tuple[str, ...] = ()
+    in_float: tuple[Annotated[str, _pattern], ...] = ()
     activation: Activation = "softmax"
-    samples: int = 128
-    seed: int = 0
+    samples: Annotated[int, between(1, 1_000_000)] = 128
+    seed: Annotated[int, between(0, 2**31 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        if self.granularity == "tensor" and "slope" in self.corrections:
+            raise RecipeError("corrections 'slope' needs granularity 'channel': it is made by each channel's scale")
 
     @property
     def calibrated(self) -> bool:
@@ -87,7 +103,7 @@ def load(name_or_path: str) -> Recipe:
         if name_or_path not in known:
             raise RecipeError(f"unknown recipe {name_or_path!r}: choose one of {', '.join(known)}, or a .toml file")
         path = shipped.folder("calibration") / f"{name_or_path}.toml"
-    return _parse(path.stem, shipped.read_toml(path, RecipeError), str(path))
+    return decode(Recipe, shipped.read_toml(path, RecipeError), str(path), RecipeError, name=path.stem)
 
 
 def default(form: Format) -> Recipe:
@@ -98,54 +114,3 @@ def default(form: Format) -> Recipe:
 def names() -> list[str]:
     """The names of the recipes that come with the toolkit."""
     return sorted(path.stem for path in shipped.folder("calibration").glob("*.toml"))
-
-
-def _parse(name: str, table: dict[str, Any], title: str) -> Recipe:
-    keys = [field.name for field in fields(Recipe) if field.name != "name"]
-    for key in table:
-        if key not in keys:
-            raise RecipeError(f"{title}: unknown key {key!r}: choose from {', '.join(keys)}")
-    if "format" not in table:
-        raise RecipeError(f"{title}: 'format' is missing: set one of {', '.join(FORMATS)}")
-    fields_of: dict[str, Any] = {key: _checked(title, key, value) for key, value in table.items()}
-    recipe = Recipe(name=name, **fields_of)
-    if recipe.granularity == "tensor" and "slope" in recipe.corrections:
-        raise RecipeError(
-            f"{title}: corrections 'slope' needs granularity 'channel': it is made by each channel's scale"
-        )
-    return recipe
-
-
-def _checked(title: str, key: str, value: object) -> object:
-    """The value as the field's type has it."""
-    expected = get_type_hints(Recipe)[key]
-    if get_origin(expected) is tuple:
-        if not isinstance(value, list):
-            raise RecipeError(f"{title}: {key} {value!r}: must be a list")
-        choices = get_args(get_args(expected)[0])
-        return tuple(_choice(title, key, item, choices) if choices else _pattern(title, key, item) for item in value)
-    if choices := get_args(expected):
-        return _choice(title, key, value, choices)
-    low, high = _LIMITS[key]
-    # bool is an int to Python, and a whole number is a float to TOML's writers.
-    if type(value) not in (int, expected) or not low <= float(str(value)) <= high:
-        kind = "whole number" if expected is int else "number"
-        raise RecipeError(f"{title}: {key} {value!r}: must be a {kind} from {low} to {high}")
-    return expected(value)
-
-
-def _choice(title: str, key: str, value: object, choices: tuple[str, ...]) -> object:
-    if value not in choices:
-        raise RecipeError(f"{title}: {key} {value!r}: choose from {', '.join(choices)}")
-    return value
-
-
-def _pattern(title: str, key: str, value: object) -> str:
-    try:
-        re.compile(str(value))
-    except re.error as error:
-        raise RecipeError(f"{title}: {key} {value!r}: no regular expression, {error}") from error
-    return str(value)
-
-
-_LIMITS: dict[str, tuple[float, float]] = {"samples": (1, 1_000_000), "seed": (0, 2**31 - 1), "damping": (0.0, 10.0)}
