@@ -51,6 +51,11 @@ def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
     assert device.run.args == (target,)
 
 
+def test_a_home_that_nobody_has_is_a_name_like_any_other(tmp_path: Path) -> None:
+    device = profiles.load(write(tmp_path, 'title = "x"\nssh_config = "~nobody-of-this-name/config"'))
+    assert device.ssh_config == tmp_path / "~nobody-of-this-name/config"
+
+
 def test_a_target_of_ssh_is_a_device() -> None:
     device = profiles.load("ssh://pi@10.0.0.7:2222")
     assert (device.name, device.title) == ("pi@10.0.0.7:2222", "Any Linux board")
@@ -65,18 +70,18 @@ def test_without_a_host_it_is_this_machine() -> None:
     [
         ("", "'title' is missing"),
         ('title = "x"\nboard = 1', "unknown key 'board': choose from title, host, ssh_config, python, runtime"),
-        ("title = 1", "title 1: must be a line of text"),
-        ('title = " "', "title ' ': must be a line of text"),
+        ("title = 1", "title 1: must be a text of one line"),
+        ('title = " "', "title ' ': must be a text of one line, not blank"),
         ('title = "x"\nhost = "-oProxyCommand=id"', "'-oProxyCommand=id' is no ssh target"),
         ('title = "x"\nruntime = "torch"', "runtime 'torch': must be one of ai-edge-litert, tflite-runtime"),
         ('title = "x"\nthreads = 0', "threads 0: must be a whole number from 1 to 256"),
         ('title = "x"\nthreads = true', "threads True: must be a whole number"),
-        ('title = "x"\ndelegate_options = {device = 1}', "must be a table of texts"),
+        ('title = "x"\ndelegate_options = {device = 1}', "delegate_options.device 1: must be a text of one line"),
         ('title = "x"\ndelegate = "gpu"', "delegate 'gpu'"),
         ('title = "x"\ndelegate_options = {Performance = "Max"}', "xnnpack"),
-        ('title = "x"\nreference = 1', r"must be tables \[\[reference\]\]"),
-        ('title = "x"\nreference = [1]', "reference 1: must be a table of variant, latency_ms, source"),
-        ('title = "x"\n[[reference]]\nvariant = "es"', "reference: 'latency_ms' is missing"),
+        ('title = "x"\nreference = 1', "reference 1: must be a list, each an object of variant, latency_ms, source"),
+        ('title = "x"\nreference = [1]', r"reference\[0\] 1: must be an object of variant, latency_ms, source"),
+        ('title = "x"\n[[reference]]\nvariant = "es"', r"reference\[0\]: 'latency_ms' is missing"),
         ("title x", "is not a TOML file"),
     ],
 )

@@ -1,20 +1,21 @@
 """Device profiles: small TOML files that say what a board is and how to reach it; `devices/README.md` decodes them."""
 
 import functools
+import os.path
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from lite_toolkit import shipped
+from lite_toolkit.decoding import Line, Positive, between, decode
 from lite_toolkit.devices import jobs, ssh
-from lite_toolkit.errors import DelegateError, DeviceError
+from lite_toolkit.errors import DeviceError
 from lite_toolkit.runtime import delegates
 
 T = TypeVar("T")
 
-RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 MAXIMUM_THREADS = 256
 
 
@@ -28,9 +29,9 @@ class Reference:
         source: where it is published.
     """
 
-    variant: str
-    latency_ms: float
-    source: str
+    variant: Line
+    latency_ms: Positive
+    source: Line
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,29 @@ class Profile:
         provisioning: the script in `devices/` that prepares one.
         notes: what else to know.
         reference: what others measured.
+
+    Raises:
+        DeviceError: the host is no target of ssh.
+        DelegateError: the delegate is unknown, or takes other options.
     """
 
     name: str
-    title: str
-    host: str | None = None
-    ssh_config: Path | None = None
-    python: str = "python3"
-    runtime: str = RUNTIMES[0]
-    threads: int | None = None
-    delegate: str = "xnnpack"
-    delegate_options: Mapping[str, str] = field(default_factory=dict)
-    provisioning: str | None = None
-    notes: str = ""
+    title: Line
+    host: Line | None = None
+    ssh_config: Annotated[Path, os.path.expanduser, Path] | None = None
+    python: Line = "python3"
+    runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
+    threads: Annotated[int, between(1, MAXIMUM_THREADS)] | None = None
+    delegate: Line = "xnnpack"
+    delegate_options: Mapping[Line, Line] = field(default_factory=dict)
+    provisioning: Line | None = None
+    notes: Line = ""
     reference: tuple[Reference, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.host is not None:
+            ssh.target(self.host)
+        delegates.choose(self.delegate, self.delegate_options)
 
     @property
     def run(self) -> jobs.Run:
@@ -91,7 +101,8 @@ def load(text: str) -> Profile:
                 f"unknown device {text!r}: choose one of {known}, a .toml file, or ssh://[user@]host[:port]"
             )
         path = shipped.folder("devices") / f"{text}.toml"
-    return _parse(path, shipped.read_toml(path, DeviceError))
+    profile = decode(Profile, shipped.read_toml(path, DeviceError), str(path), DeviceError, name=path.stem)
+    return replace(profile, ssh_config=path.parent / profile.ssh_config) if profile.ssh_config else profile
 
 
 def load_all(texts: Sequence[str]) -> list[Profile]:
@@ -110,66 +121,3 @@ def load_all(texts: Sequence[str]) -> list[Profile]:
 def names() -> list[str]:
     """The names of the profiles that come with the toolkit."""
     return sorted(path.stem for path in shipped.folder("devices").glob("*.toml"))
-
-
-def _parse(path: Path, table: Mapping[str, Any]) -> Profile:
-    _check(str(path), table, _KEYS, ("title",))
-    found = dict(table)
-    if "host" in found:
-        ssh.target(found["host"])
-    if "ssh_config" in found:
-        found["ssh_config"] = path.parent / Path(found["ssh_config"]).expanduser()
-    try:
-        delegates.choose(found.get("delegate", Profile.delegate), found.get("delegate_options", {}))
-    except DelegateError as error:
-        raise DeviceError(f"{path}: {error}") from error
-    figures = found.pop("reference", ())
-    for figure in figures:
-        _check(f"{path}: reference", figure, _REFERENCE_KEYS, tuple(_REFERENCE_KEYS))
-    return Profile(path.stem, **found, reference=tuple(Reference(**figure) for figure in figures))
-
-
-def _check(title: str, table: object, keys: Mapping[str, "_Kind"], required: tuple[str, ...]) -> None:
-    if not isinstance(table, dict):
-        raise DeviceError(f"{title} {table!r}: must be a table of {', '.join(keys)}")
-    for key in required:
-        if key not in table:
-            raise DeviceError(f"{title}: {key!r} is missing")
-    for key, value in table.items():
-        if key not in keys:
-            raise DeviceError(f"{title}: unknown key {key!r}: choose from {', '.join(keys)}")
-        allowed, meaning = keys[key]
-        if not allowed(value):
-            raise DeviceError(f"{title}: {key} {value!r}: must be {meaning}")
-
-
-def _is_line(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and bool(value.strip())
-
-
-_Kind = tuple[Callable[[Any], bool], str]
-_LINE: _Kind = (_is_line, "a line of text")
-_KEYS: dict[str, _Kind] = {
-    "title": _LINE,
-    "host": _LINE,
-    "ssh_config": _LINE,
-    "python": _LINE,
-    "runtime": (lambda value: value in RUNTIMES, f"one of {', '.join(RUNTIMES)}"),
-    "threads": (
-        lambda value: type(value) is int and 1 <= value <= MAXIMUM_THREADS,
-        f"a whole number from 1 to {MAXIMUM_THREADS}",
-    ),
-    "delegate": _LINE,
-    "delegate_options": (
-        lambda value: isinstance(value, dict) and all(map(_is_line, value.values())),
-        "a table of texts",
-    ),
-    "provisioning": _LINE,
-    "notes": _LINE,
-    "reference": (lambda value: isinstance(value, list), "tables [[reference]]"),
-}
-_REFERENCE_KEYS: dict[str, _Kind] = {
-    "variant": _LINE,
-    "latency_ms": (lambda value: type(value) in (int, float) and value > 0, "a number of milliseconds"),
-    "source": _LINE,
-}
