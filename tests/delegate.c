@@ -2,8 +2,8 @@
 
 It writes what it is told, and what the runtime makes of it, to the file that the option "log" names. "crash" is a stage
 at which it aborts; "refuse" a message with which it makes no delegate. Built with RUNTIME, it tells that version as an
-Edge TPU's library does. The structs have the layout of TFLite's
-lite/core/c/common.h, as far as they are used here. */
+Edge TPU's library does. LOG and NODES of the environment stand for the options of a library that may not have any. The
+structs have the layout of TFLite's lite/core/c/common.h, as far as they are used here. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,6 +61,10 @@ static void write_log(const char *line) {
   }
 }
 
+static void take(const char *listed) {
+  for (char *rest = strdup(listed), *next; (next = strsep(&rest, ",")) && count < 256;) taken[count++] = atoi(next);
+}
+
 static void reach(const char *stage) {
   if (!strcmp(crash, stage)) abort();
 }
@@ -98,6 +102,8 @@ const char *edgetpu_version(void) { return VERSION(RUNTIME); }
 #ifndef NOT_A_DELEGATE
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t n, void (*report_error)(const char *)) {
   log_path[0] = crash[0] = count = 0;
+  if (getenv("LOG")) strncpy(log_path, getenv("LOG"), sizeof log_path - 1);
+  if (getenv("NODES")) take(getenv("NODES"));
   const char *refuse = NULL;
   for (size_t i = 0; i < n; i++)
     if (!strcmp(keys[i], "log")) strncpy(log_path, values[i], sizeof log_path - 1);
@@ -107,8 +113,7 @@ Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t n, vo
     write_log(line);
     if (!strcmp(keys[i], "crash")) strncpy(crash, values[i], sizeof crash - 1);
     if (!strcmp(keys[i], "refuse")) refuse = values[i];
-    if (!strcmp(keys[i], "nodes"))
-      for (char *rest = values[i], *next; (next = strsep(&rest, ",")) && count < 256;) taken[count++] = atoi(next);
+    if (!strcmp(keys[i], "nodes")) take(values[i]);
   }
   reach("load");
   if (refuse) {

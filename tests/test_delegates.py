@@ -1,9 +1,11 @@
 """Delegates: their names, what they took of a model, and every way in which a library fails."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from lite_toolkit.runtime import delegates, interpreter
 from lite_toolkit.runtime.delegates import XNNPACK, Delegate, choose
 from lite_toolkit.runtime.nodes import Share, delegate_nodes, partition
 from lite_toolkit.runtime.rehearsal import rehearse
+from lite_toolkit.tflite.flatbuffer_writer import Numbers, Scalar, write
 from lite_toolkit.tflite.graph import read_graph
 
 SOURCE = Path(__file__).parent / "delegate.c"
+CUSTOM = 32  # BuiltinOperator.CUSTOM
 E_MACHINE = slice(18, 20)  # of an ELF header
 Build = Callable[..., Path]
 Command = Callable[..., Result]
@@ -328,6 +332,61 @@ def test_a_crash_of_the_edge_tpu_s_library_names_the_known_cause(pairs: Path, ed
 def test_what_is_known_of_failures(said: str, what: str) -> None:
     assert what in delegates.advice(said)
     assert bool(delegates.advice(said)) == bool(what)
+
+
+# An Edge TPU by number or bus: the system's loader finds the stand-in under the name of Coral's library
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of 4 classes that is one operator for the Edge TPU, with an empty package (see `executable.packages`).
+
+    The numbers of fields are those of schema.fbs of TensorFlow Lite.
+    """
+    flexbuffers = pytest.importorskip("flatbuffers.flexbuffers", reason="needs flatbuffers, to write the operator")
+    package = write({0: Scalar("i", 12), 1: write({0: []}, b"DWN1"), 4: "16.0"}, b"DWN1")
+    operator = {1: Numbers("i", [0]), 2: Numbers("i", [1]), 5: bytes(flexbuffers.Dumps({"4": package}))}
+    tensors = [{0: Numbers("i", shape), 3: name} for shape, name in (((1, 64, 64, 3), "image"), ((1, 4), "scores"))]
+    graph = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [operator]}
+    code = {0: Scalar("b", CUSTOM), 1: "edgetpu-custom-op", 3: Scalar("i", CUSTOM)}
+    path = tmp_path_factory.mktemp("compiled") / "made_edgetpu.tflite"
+    path.write_bytes(write({0: Scalar("I", 3), 1: [code], 2: [graph], 4: [{}]}, b"TFL3"))
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems find libraries by other variables")
+@pytest.mark.parametrize(
+    ("command", "chosen", "device"),
+    [
+        ("benchmark", ["--delegate", "edgetpu"], []),
+        (
+            "benchmark",
+            ["--delegate", "edgetpu:1", "--delegate-option", "Performance=Low"],
+            ["device=:1", "Performance=Low"],
+        ),
+        ("benchmark", ["--device", "coral-usb"], ["device=usb"]),
+        ("classify", ["--delegate", "edgetpu:pci"], ["device=pci"]),
+        ("evaluate", ["--delegate", "edgetpu:usb"], ["device=usb"]),
+        ("evaluate", ["--device", "coral-usb"], ["device=usb"]),
+        ("doctor", ["--device", "coral-usb"], ["device=usb"]),
+    ],
+)
+def test_the_edge_tpu_that_is_named_is_the_one_that_runs(
+    command: str, chosen: list[str], device: list[str], compiled: Path, edgetpu: Path, labelled: Path, tmp_path: Path
+) -> None:
+    task = {
+        "benchmark": [compiled, "--runs", 1, "--seconds", 0],
+        "classify": [compiled, labelled],
+        "evaluate": [compiled, "--data", labelled, "--workers", 1],
+        "doctor": [],
+    }[command]
+    log = tmp_path / "log"
+    environment = os.environ | {"LD_LIBRARY_PATH": str(edgetpu.parent), "LOG": str(log), "NODES": "0"}
+    line = [sys.executable, "-m", "lite_toolkit", command, *task, *chosen]
+    done = subprocess.run(list(map(str, line)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    options = [line.partition(" ")[2] for line in log.read_text().splitlines() if line.startswith("option")]
+    assert list(dict.fromkeys(options)) == device
 
 
 # `evaluate`

@@ -44,7 +44,8 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate, minimum_ru
     """
     if delegate.library is None:
         return None
-    task = (str(model), str(threads), delegate.name, json.dumps(dict(delegate.options)), str(minimum_runtime or 0))
+    chosen = json.dumps([delegate.name, delegate.library, dict(delegate.options)])
+    task = (str(model), str(threads), chosen, str(minimum_runtime or 0))
     command = children.command(__name__, *task)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)  # noqa: S603
@@ -59,8 +60,9 @@ def rehearse(model: Path, threads: int, delegate: delegates.Delegate, minimum_ru
     return version
 
 
-def main(model: str, threads: str, name: str, options: str, minimum_runtime: str) -> None:
+def main(model: str, threads: str, chosen: str, minimum_runtime: str) -> None:
     """What the child does: it says on standard output what it is about to do, and what failed."""
+    delegate = delegates.Delegate(*json.loads(chosen))
     with claim_stdout() as stream:
 
         def say(**what: str | None) -> None:
@@ -68,11 +70,10 @@ def main(model: str, threads: str, name: str, options: str, minimum_runtime: str
             stream.flush()
 
         try:
-            delegate = delegates.choose(name, json.loads(options))
             say(stage="load")
             interpreter.load_delegate(delegate)
             version = _version(str(delegate.library))
-            _require(name, version, int(minimum_runtime))
+            _require(delegate.name, version, int(minimum_runtime))
             say(stage="prepare")
             loaded = interpreter.interpreter(Path(model), int(threads), delegate)
             say(stage="run")
@@ -81,7 +82,7 @@ def main(model: str, threads: str, name: str, options: str, minimum_runtime: str
         except LiteToolkitError as error:
             say(error=str(error))
         except (ValueError, RuntimeError) as error:
-            say(error=f"delegate {name} cannot run {model}: {error}{delegates.advice(str(error))}")
+            say(error=f"delegate {delegate.name} cannot run {model}: {error}{delegates.advice(str(error))}")
 
 
 def _version(library: str) -> str | None:
