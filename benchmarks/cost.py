@@ -11,7 +11,6 @@ far from 1, the machine is too busy to measure on. Writes `benchmarks/results/co
 import argparse
 import contextlib
 import io
-import os
 import tempfile
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from quantization import Case, tensorflow_int8
 
 from lite_toolkit.quantization import recipes
 from lite_toolkit.runtime import interpreter as runtime
+from lite_toolkit.runtime import processors
 from lite_toolkit.streams import quiet
 from lite_toolkit.tflite.graph import read_graph
 
@@ -96,7 +96,7 @@ def compare(case: Case, turns: int) -> dict[str, Any]:
                 "against_tensorflow": latency(ours, theirs, threads, turns),
                 "control": latency(theirs, theirs, threads, turns),
             }
-            for threads in sorted({1, os.cpu_count() or 1})
+            for threads in sorted({1, processors.usable()})
         ],
     }
 

@@ -339,7 +339,7 @@ def test_what_is_known_of_failures(said: str, what: str) -> None:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of 4 classes that is one operator for the Edge TPU, with an empty package (see `executable.packages`).
+    """A classifier of 4 classes, compiled: one operator for the Edge TPU that holds no program.
 
     The numbers of fields are those of schema.fbs of TensorFlow Lite.
     """

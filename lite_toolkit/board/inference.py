@@ -20,6 +20,7 @@ import numpy as np
 from lite_toolkit.errors import ImageError, LiteToolkitError, ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import XNNPACK, choose
 from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.runtime.rehearsal import rehearse
@@ -129,7 +130,7 @@ def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     folder = Path(job["files"]["images"])
     models = tuple(job["files"][name] for name in job["models"])
     images = tuple(str(folder / name) for name in job["images"])
-    workers = job["workers"] or os.cpu_count() or 1
+    workers = job["workers"] or processors.usable()
     same = {name: job[name] for name in ("preprocessing", "top", "delegate", "delegate_options", "minimum_runtime")}
     for record in infer(Job(models=models, images=images, workers=workers, **same)):
         yield {"event": "record", **asdict(record)}

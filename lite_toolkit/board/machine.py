@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lite_toolkit.runtime import processors
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -29,7 +31,7 @@ def environment(root: Path = ROOT) -> dict[str, Any]:
         "board": _text(root / "proc/device-tree/model"),
         "cpu": _cpu(root),
         "machine": platform.machine(),
-        "processors": _processors(),
+        "processors": processors.usable(root),
         "governors": sorted(set(_texts(root, "cpufreq/scaling_governor"))),
         "system": platform.system(),
         "os": _os(root),
@@ -95,11 +97,6 @@ def resident_bytes() -> tuple[int | None, int | None]:
 
     maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return None, maximum if sys.platform == "darwin" else maximum * 1024
-
-
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu(root: Path) -> str | None:

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from lite_toolkit.measurement.accuracy import Accuracy, Pairing
 from lite_toolkit.measurement.description import Description, describe, together
 from lite_toolkit.measurement.journal import Journal
 from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import XNNPACK, has_library
 from lite_toolkit.runtime.interpreter import runtime_version
 
@@ -215,7 +215,7 @@ def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
 
 
 def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> Job:
-    workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else _processors())
+    workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else processors.usable())
     return Job(
         models=tuple(map(str, request.models)),
         preprocessing=models.about.preprocessing.to_json(),
@@ -309,8 +309,3 @@ def _doubts(best: NDArray[np.int32], classes: NDArray[np.int32], truth: GroundTr
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lite_toolkit.errors import DelegateError, ModelError
+from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import NONE, XNNPACK, Delegate, advice, why_not_loaded
 from lite_toolkit.streams import quiet
 
@@ -150,7 +150,7 @@ def unallocated(
 ) -> Any:
     """As `interpreter`, before `allocate`: a library's delegate has taken its nodes, XNNPACK not yet."""
     _, runtime = _runtime()
-    options: dict[str, Any] = {"num_threads": threads or os.cpu_count() or 1}
+    options: dict[str, Any] = {"num_threads": threads or processors.usable()}
     if keep_all:
         options["experimental_preserve_all_tensors"] = True
     # Runtimes before 2.6 know no resolvers, and have no default delegate.
