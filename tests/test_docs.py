@@ -1,7 +1,8 @@
 """The documents say what the code does: commands, options, recipes and links."""
 
 import re
-import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -63,13 +64,6 @@ def shared_by_all() -> str:
     return README.partition("## Commands")[2].partition("### ")[0]
 
 
-def shell_lines() -> list[str]:
-    """The toolkit's command lines in the README's blocks and code; the prompt and what pip does before are left out."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [found[1] for line in lines if (found := re.search(r"(?:^|\$ |&& |# )(lite-toolkit .*)", line))]
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_readme_names_every_command(name: str) -> None:
     arguments = [parameter for parameter in COMMANDS[name].params if isinstance(parameter, click.Argument)]
@@ -88,18 +82,17 @@ def test_the_readme_names_no_other_option() -> None:
     assert set(re.findall(r"`(--[\w-]+)", README)) - known <= {"--help"}
 
 
-@pytest.mark.parametrize("line", shell_lines())
-def test_the_commands_of_the_readme_parse(line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    if not words[0].startswith("-"):
-        name = next(name for name in COMMANDS if words[: len(name.split())] == name.split())
-        parent = click.Context(main.main, **main.main.context_settings)
-        arguments = words[len(name.split()) :]
-        COMMANDS[name].make_context(name, arguments, parent)  # parses and checks, and does not run
+def test_ci_runs_what_the_readme_says() -> None:
+    (line,) = re.findall(r"^pip install .*pytest.*", README, re.MULTILINE)
+    steps = (ROOT / ".ci/run").read_text(encoding="utf-8").replace("--quiet ", "").splitlines()
+    assert set(line.split(" && ")) <= set(steps)
 
 
-def test_the_readme_shows_commands() -> None:
-    assert any("convert --variant" in line for line in shell_lines())
+def test_pytest_runs_without_the_plugin_for_several_processes() -> None:
+    """On a board there is none, and a debugger needs the test's own terminal."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--collect-only", "-q", "tests/test_intervals.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", recipes.names())

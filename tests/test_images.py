@@ -201,6 +201,14 @@ def test_find_images_is_recursive_and_sorted_by_posix_path(tmp_path):
     assert found(tmp_path) == ["B.WebP", "a-b.gif", "a.tiff", "a/b/c.JPEG", "a/z.jpg", "b.png"]
 
 
+def test_paths_may_be_text(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "image.png")
+    (found,) = find_images(str(tmp_path))
+    assert read_image(str(found)).size == (3, 2)
+    with pytest.raises(ImageError, match="nothing.jpg: no such file"):
+        read_image("nothing.jpg")
+
+
 def test_find_images_skips_hidden_files_and_what_is_no_file(tmp_path):
     tree(tmp_path, "a.png", ".hidden.png", "._a.png", ".cache/b.png", "a/.git/c.png", "d.png/e.txt")
     os.mkfifo(tmp_path / "pipe.png")

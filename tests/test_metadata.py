@@ -434,7 +434,7 @@ def test_inspection_shows_it(model: Path) -> None:
 def test_a_model_without_manifest_is_used_as_its_metadata_says(full: bytes, tmp_path: Path) -> None:
     path = tmp_path / "alone.tflite"
     path.write_bytes(full)
-    found = Classifier(path)
+    found = Classifier(str(path))
     assert FULL.normalization is not None
     assert (found.preprocessing.mean, found.preprocessing.std) == FULL.normalization.channels
     assert found.labels == NAMES

@@ -48,7 +48,7 @@ def _image_suffixes(found: set[str]) -> set[str]:
     return found if found <= set(_loaded_extensions()) else found & set(extensions())
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path | str) -> list[Path]:
     """Every image file in `folder` and below, by extension, in any case; hidden files and folders are left out.
 
     The order is that of the relative POSIX paths, the same on every platform. Symbolic links are followed, each folder
@@ -57,6 +57,7 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         ImageError: `folder` is not a folder, cannot be listed, or holds no image.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'must be a folder of images' if folder.exists() else 'no such folder'}")
     files = _walk(folder)
@@ -69,7 +70,7 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path | str) -> Image.Image:
     """The image in a file as 8-bit RGB, upright as its EXIF orientation says.
 
     Alpha is dropped, not blended, as training pipelines do. Of 16-bit samples the high byte is kept. Of an animation
@@ -79,6 +80,7 @@ def read_image(path: Path) -> Image.Image:
         ImageError: the file is missing, not an image, damaged, larger than `MAXIMUM_PIXELS`, or has samples without a
             known range (32-bit integers or floats).
     """
+    path = Path(path)
     if not path.is_file():
         raise ImageError(f"{path}: {'must be an image file' if path.exists() else 'no such file'}")
     try:

@@ -46,7 +46,7 @@ class Classifier:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
         preprocessing: Sized | None = None,
         labels: Sequence[str] | None = None,
@@ -59,14 +59,15 @@ class Classifier:
             ModelError: the model cannot be loaded, or labels or preprocessing do not fit it.
             DelegateError: the delegate cannot be loaded, or does not run the model.
         """
+        path = Path(path)
         about = describe(path, preprocessing=preprocessing, labels=labels, delegate=delegate.name)
         self.preprocessing, self.labels, self.notes = about.preprocessing, about.labels, about.notes
         rehearse(path, threads or 1, delegate, about.minimum_runtime)
         self.model = Model(path, threads, delegate)
 
-    def classify(self, images: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
+    def classify(self, images: Iterable[Path | str], top: int = 5) -> Iterator[Prediction]:
         """The `top` classes of each image; equal scores are in order of index."""
-        for path in images:
+        for path in map(Path, images):
             try:
                 scores = self.model.scores(self.preprocessing.apply(read_image(path)))
             except ImageError as error:
