@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +72,29 @@ def labelled(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         (folder / str(index % 4)).mkdir(exist_ok=True)
         shutil.copy(path, folder / str(index % 4))
     return folder
+
+
+@pytest.fixture
+def lines_run() -> Callable[[Callable[[], object]], int]:
+    """How many lines of Python a call runs: what it takes to compute, the same on a busy machine."""
+
+    def count(call: Callable[[], object]) -> int:
+        lines = 0
+
+        def trace(_frame: FrameType, event: str, _argument: object) -> Callable[..., object]:
+            nonlocal lines
+            lines += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            call()
+        finally:
+            sys.settrace(before)
+        return lines
+
+    return count
 
 
 Convert = Callable[..., pipeline.Conversion]

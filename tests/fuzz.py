@@ -12,7 +12,6 @@ import signal
 import struct
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from lite_toolkit.tflite import flatbuffer, metadata
 from lite_toolkit.tflite.graph import read_graph
 from lite_toolkit.tflite.inspection import inspect
 
-LIMIT = 10.0  # seconds for one file
+LIMIT = 60.0  # seconds for one file, which take milliseconds: beyond it hangs
 EDGES = (0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 Place = tuple[int, int]
 
@@ -124,7 +123,7 @@ def main(folder: Path, count: int, seed: int = 0) -> None:
     signal.signal(signal.SIGALRM, too_long)
     contents = [path.read_bytes() for path in sorted(folder.glob("*.tflite"))]
     known = [places(content) for content in contents]
-    choose, outcomes, slowest = random.Random(seed), Counter[str](), 0.0
+    choose, outcomes = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "damaged.tflite"
         for number in range(count):
@@ -132,12 +131,10 @@ def main(folder: Path, count: int, seed: int = 0) -> None:
             content = contents[index]
             path.write_bytes(misled(choose, content, known[index]) if number % 2 else scratched(choose, content))
             for read in (look_inside, look_ahead):
-                start = time.perf_counter()
                 outcomes[outcome(read, path)] += 1
-                slowest = max(slowest, time.perf_counter() - start)
     # A child's ru_maxrss begins at what its parent had when it was forked.
     peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
-    sys.stdout.write(json.dumps({"outcomes": outcomes, "slowest_s": slowest, "peak_mib": peak}))
+    sys.stdout.write(json.dumps({"outcomes": outcomes, "peak_mib": peak}))
 
 
 if __name__ == "__main__":
