@@ -205,7 +205,7 @@ def test_paths_may_be_text(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "image.png")
     (found,) = find_images(str(tmp_path))
     assert read_image(str(found)).size == (3, 2)
-    with pytest.raises(ImageError, match="nothing.jpg: no such file"):
+    with pytest.raises(ImageError, match=r"nothing\.jpg: no such file"):
         read_image("nothing.jpg")
 
 
