@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import MAXIMUM_PIXELS, extensions, find_images, read_image
@@ -199,6 +199,13 @@ def found(folder):
 def test_find_images_is_recursive_and_sorted_by_posix_path(tmp_path):
     tree(tmp_path, "b.png", "a/z.jpg", "a-b.gif", "B.WebP", "a/b/c.JPEG", "a.tiff", "notes.txt", "model.h5", "x.eps")
     assert found(tmp_path) == ["B.WebP", "a-b.gif", "a.tiff", "a/b/c.JPEG", "a/z.jpg", "b.png"]
+
+
+def test_an_image_outlives_its_file(tmp_path, monkeypatch):
+    """Pillow before 6, which Mendel Linux has, closes the image where later ones close its file."""
+    monkeypatch.setattr(ImageFile.ImageFile, "__exit__", lambda image, *_: Image.Image.close(image))
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "image.png")
+    assert read_image(tmp_path / "image.png").getpixel((0, 0)) == (1, 2, 3)
 
 
 def test_paths_may_be_text(tmp_path):

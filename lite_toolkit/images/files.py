@@ -84,8 +84,8 @@ def read_image(path: Path | str) -> Image.Image:
     if not path.is_file():
         raise ImageError(f"{path}: {'must be an image file' if path.exists() else 'no such file'}")
     try:
-        with Image.open(path) as image:
-            return _decode(image)
+        with path.open("rb") as file:  # an image opened by its path, Pillow before 6 would close with the file
+            return _decode(Image.open(file))
     except _UNIDENTIFIED as error:
         raise ImageError(f"{path}: not an image that Pillow reads") from error
     except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError and more on damaged files
