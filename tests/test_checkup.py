@@ -103,6 +103,27 @@ def test_a_delegate_that_is_not_there_fails() -> None:
     assert finding.advice == "no such file"
 
 
+@pytest.mark.parametrize(
+    ("size", "found", "advice"),
+    [
+        (0, None, None),
+        (250, "2 kept in {cache}, 500 MB", ""),
+        (600, "2 kept in {cache}, 1200 MB", "beyond 1000 MB the next evaluation of others deletes the oldest"),
+    ],
+)
+def test_the_images_that_are_kept(
+    size: int, found: str | None, advice: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "lite-toolkit"
+    for digit in "ab" if size else "":
+        cache.mkdir(exist_ok=True)
+        with (cache / (digit * 64)).open("wb") as file:
+            file.truncate(size * 10**6)  # takes no room on the disk
+    finding = findings().get("images")
+    assert (finding and (finding.found, finding.advice)) == (found and (found.format(cache=cache), advice))
+
+
 USB = {"sys/bus/usb/devices/2-1/idVendor": "1a6e\n", "sys/bus/usb/devices/2-1/idProduct": "089a\n"}
 STARTED = {"sys/bus/usb/devices/2-1/idVendor": "18d1\n", "sys/bus/usb/devices/2-1/idProduct": "9302\n"}
 PCI = {"sys/bus/pci/devices/0/vendor": "0x1ac1\n", "sys/bus/pci/devices/0/device": "0x089a\n"}

@@ -1,12 +1,14 @@
 """Jobs on a board: a stand-in for OpenSSH plays the connection, and this machine the board."""
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -91,6 +93,94 @@ def test_what_is_damaged_in_the_cache_is_sent_again(board: Path, program: Any, t
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
+def fill(cache: Path, *ages: int) -> list[Path]:
+    """Files of 100 bytes that were used so many seconds ago."""
+    cache.mkdir(parents=True, exist_ok=True)
+    files = [cache / hashlib.sha256(str(age).encode()).hexdigest() for age in ages]
+    for path, age in zip(files, ages, strict=True):
+        path.write_bytes(bytes(100))
+        os.utime(path, (time.time() - age,) * 2)
+    return files
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of 400 bytes and what a picture needs."""
+    text = shipment.landing()
+    assert b"CACHE_BYTES = 10**9" in text
+    monkeypatch.setattr(shipment, "landing", lambda: text.replace(b"CACHE_BYTES = 10**9", b"CACHE_BYTES = 400"))
+
+
+def picture(folder: Path, shade: int) -> dict[str, Path]:
+    """A folder with one picture; all are of one size, below 100 bytes."""
+    folder.mkdir(exist_ok=True)
+    Image.new("L", (8, 8), shade).save(folder / "a.png")
+    assert (folder / "a.png").stat().st_size < 100
+    return {"images": folder}
+
+
+@pytest.mark.usefixtures("small")
+def test_the_cache_is_bounded_and_loses_what_was_not_used_for_longest(
+    board: Path, program: Any, tmp_path: Path
+) -> None:
+    program("say(event='result')")
+    cache = board / "home/.cache/lite-toolkit"
+    older, oldest, newest, middle = fill(cache, 300, 400, 100, 200)
+    cut_off, foreign = cache / "incoming-x", cache / "notes.txt"
+    cut_off.write_bytes(bytes(100))
+    os.utime(cut_off, (0, 0))
+    foreign.write_bytes(bytes(1000))
+    run(picture(tmp_path / "p", 1))
+    assert {path for path in cache.iterdir() if path.stat().st_size == 100} == {older, middle, newest}
+    assert [path.exists() for path in (oldest, cut_off, foreign)] == [False, False, True]
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_used_again_counts_as_new(board: Path, program: Any, tmp_path: Path) -> None:
+    program("say(event='result')")
+    cache = board / "home/.cache/lite-toolkit"
+    run(picture(tmp_path / "p", 1))
+    (used,) = cache.iterdir()
+    os.utime(used, (0, 0))
+    run(picture(tmp_path / "p", 1))
+    fill(cache, 100, 200, 300, 400)
+    run(picture(tmp_path / "p", 2))
+    assert used.exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_job_keeps_all_that_it_needs_though_it_is_more_than_the_bound(
+    board: Path, program: Any, tmp_path: Path
+) -> None:
+    program(NAMES)
+    cache = board / "home/.cache/lite-toolkit"
+    (tmp_path / "p").mkdir()
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"p/{number}.png")  # more than 100 bytes
+    old = fill(cache, 100)
+    for _ in range(2):
+        (result,) = run({"images": tmp_path / "p"})
+        assert len(result["names"]) == 6
+    assert len(list(cache.iterdir())) == 6
+    assert not old[0].exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_nothing_is_deleted_while_another_job_runs(board: Path, program: Any, tmp_path: Path) -> None:
+    cache = board / "home/.cache/lite-toolkit"
+    program("say(event='progress', done=0, total=1); time.sleep(60)")
+    other = ssh.run(BOARD, {"job": "anything"}, picture(tmp_path / "p", 1))
+    next(other)
+    program("say(event='result')")
+    kept = fill(cache, *range(100, 600, 100))
+    run(picture(tmp_path / "q", 2))
+    assert all(path.exists() for path in kept)
+    other.close()
+    run(picture(tmp_path / "q", 2))
+    assert [path.exists() for path in kept] == [True, True, False, False, False]
+
+
 @pytest.mark.parametrize(
     ("said", "code", "message"),
     [
@@ -134,6 +224,7 @@ def test_without_openssh_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> N
         ("say(event='error', message='no runtime', exit_code=1)", "^board: no runtime$"),
         ("raise ValueError('what')", "^board ended the job without a result: ValueError: what$"),
         ("os.kill(os.getpid(), 9)", "^board: the job's process was killed by SIGKILL$"),
+        ("os.kill(os.getpid(), 40)", "^board: the job's process was killed by signal 40$"),
         ("pass", "^board ended the job without a result: exit code 0$"),
         ("print('[1]')", "which is no event"),
         ("""print('{"event": "result", "x": NaN}')""", "which is no event"),

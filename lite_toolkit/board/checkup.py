@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lite_toolkit.board import machine
+from lite_toolkit.board import landing, machine
 from lite_toolkit.errors import DelegateError, ModelError
 from lite_toolkit.runtime import delegates
 from lite_toolkit.runtime import interpreter as runtime
@@ -80,7 +80,7 @@ def doctor(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     findings = [*_machine(), *_runtime(job["runtime"]), *_edgetpu(machine.ROOT)]
     if delegate.library and not any(finding.level == "fail" for finding in findings):
         findings.append(_delegate(delegate))
-    findings += [*_clocks(machine.ROOT), *_memory(machine.ROOT)]
+    findings += [*_clocks(machine.ROOT), *_memory(machine.ROOT), *_cache()]
     yield {"event": "result", "findings": [asdict(finding) for finding in findings]}
 
 
@@ -189,6 +189,15 @@ def _memory(root: Path) -> Findings:
         free = int(found.group(1)) * 1024 // 10**6
         low = free < LEAST_FREE_MEGABYTES
         yield Finding("warn" if low else "ok", "memory", f"{free} MB free", "end other programs" if low else "")
+
+
+def _cache() -> Findings:
+    """How much an evaluation's images take that are kept for the next."""
+    sizes = [size for _, size, _ in landing.cached()]
+    if sizes:
+        found = f"{len(sizes):,} kept in {landing.cache()}, {sum(sizes) / 1e6:.0f} MB"
+        kept = f"beyond {landing.CACHE_BYTES / 1e6:.0f} MB the next evaluation of others deletes the oldest"
+        yield Finding("ok", "images", found, kept if sum(sizes) > landing.CACHE_BYTES else "")
 
 
 def _text(path: Path) -> str:
