@@ -115,6 +115,10 @@ def seconds(*milliseconds: int, throttled: int | None = None) -> list[dict[str, 
 
 def test_nothing_to_doubt() -> None:
     assert list(stability.doubts(measured())) == []
+    past = {"throttled": 0xF0000}  # what occurred before is not of the run
+    assert list(stability.doubts(measured(before=past, after=past, sustained=seconds(1, 1, throttled=0xF0000)))) == []
+    untold = {"throttled": None}
+    assert list(stability.doubts(measured(before=untold, after=past))) == []
     assert list(stability.doubts(measured(sustained=seconds(1, 1, 1)))) == []
 
 
@@ -130,6 +134,11 @@ def test_nothing_to_doubt() -> None:
         ({"threads": 4, "threads_started": 0}, "no thread was started for 4: .* works with one"),
         ({"after": {"throttled": 0x50005}}, "reports: the supply voltage is too low, throttled: use its own power"),
         ({"sustained": seconds(1, 1, throttled=8)}, "reports: too hot"),
+        # Between two polls: bits 16 to 19 are set since the last one, and say what has occurred since the start.
+        ({"after": {"throttled": 0x40000}}, "reports: throttled: use"),
+        ({"before": {"throttled": 0x10000}, "after": {"throttled": 0x50000}}, "reports: throttled: use"),
+        ({"sustained": [*seconds(1, throttled=0), *seconds(1, throttled=0x80000)]}, "reports: too hot: use"),
+        ({"sustained": [*seconds(1, throttled=0x20000), *seconds(1)], "before": {"throttled": None}}, "frequency is"),
         ({"sustained": seconds(10, 10, 10, 12)}, "at the end of the sustained runs it is 20% slower .*: cool"),
     ],
 )

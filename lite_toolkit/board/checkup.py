@@ -176,7 +176,7 @@ def _clocks(root: Path) -> Findings:
         cool = "cool it: clocks are lowered soon" if hot else ""
         yield Finding("warn" if hot else "ok", "temperature", f"{hottest:.0f} °C", cool)
     flags = now["throttled"] or 0
-    said = [what for bit, what in machine.THROTTLED.items() if flags >> bit & 1 or flags >> bit + 16 & 1]
+    said = [what for bit, what in machine.THROTTLED.items() if (flags | flags >> machine.SINCE_START) >> bit & 1]
     if said:
         yield Finding(
             "warn", "throttled", "now or since the start: " + ", ".join(said), "check power supply and cooling"

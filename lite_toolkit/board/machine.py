@@ -54,8 +54,9 @@ def state(root: Path = ROOT) -> dict[str, Any]:
     }
 
 
-# Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "vcgencmd"); 16 bits higher: the same since the start.
+# Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "vcgencmd").
 THROTTLED = {0: "the supply voltage is too low", 1: "the frequency is capped", 2: "throttled", 3: "too hot"}
+SINCE_START = 16  # so many bits higher: whether it has occurred since the start
 
 
 def load_average() -> float | None:

@@ -12,11 +12,9 @@ from lite_toolkit import shipped
 from lite_toolkit.decoding import Line, Positive, between, decode
 from lite_toolkit.devices import jobs, ssh
 from lite_toolkit.errors import DeviceError
-from lite_toolkit.runtime import delegates
+from lite_toolkit.runtime import delegates, processors
 
 T = TypeVar("T")
-
-MAXIMUM_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Profile:
     ssh_config: Annotated[Path, os.path.expanduser, Path] | None = None
     python: Line = "python3"
     runtime: Literal["ai-edge-litert", "tflite-runtime"] = "ai-edge-litert"
-    threads: Annotated[int, between(1, MAXIMUM_THREADS)] | None = None
+    threads: Annotated[int, between(1, processors.MAXIMUM)] | None = None
     delegate: Line = "xnnpack"
     delegate_options: Mapping[Line, Line] = field(default_factory=dict)
     provisioning: Line | None = None

@@ -1,11 +1,11 @@
 """Whether a measurement can be trusted, and what to do if not."""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
-from lite_toolkit.board.machine import THROTTLED
+from lite_toolkit.board.machine import SINCE_START, THROTTLED
 from lite_toolkit.measurement.benchmark import Measurement
 
 VARIATION_LIMIT = 0.1
@@ -49,9 +49,10 @@ def slowdown(found: Measurement) -> float | None:
     return float(np.median(medians[-tenth:]) / np.median(medians[:tenth]) - 1) if len(medians) > 1 else None
 
 
-def throttling(flags: int | None) -> list[str]:
-    """What the flags of a Raspberry Pi's firmware say of now."""
-    return [meaning for bit, meaning in THROTTLED.items() if (flags or 0) >> bit & 1]
+def throttling(flags: int | None, earlier: int | None = None) -> list[str]:
+    """What the flags of a Raspberry Pi's firmware say of now, and of the time since they were `earlier`, if known."""
+    since = 0 if flags is None or earlier is None else flags & ~earlier
+    return [meaning for bit, meaning in THROTTLED.items() if ((flags or 0) | since >> SINCE_START) >> bit & 1]
 
 
 def _machine(found: Measurement) -> Iterator[str]:
@@ -70,13 +71,17 @@ def _machine(found: Measurement) -> Iterator[str]:
         yield f"{found.threads} threads share {environment['processors']} processors: use fewer"
     if found.threads > 1 and result["threads_started"] == 0:
         yield f"no thread was started for {found.threads}: the runtime or delegate works with one, so measure with one"
-    flags = {meaning: None for state in _states(found) for meaning in throttling(state["throttled"])}
-    if flags:
-        yield f"the board reports: {', '.join(flags)}: use its own power supply, and cool it"
+    reported = _reported(found)
+    if reported:
+        yield f"the board reports: {', '.join(reported)}: use its own power supply, and cool it"
     slower = slowdown(found)
     if slower is not None and slower > SLOWDOWN_LIMIT:
         yield f"at the end of the sustained runs it is {slower:.0%} slower than at their start: cool the processor"
 
 
-def _states(found: Measurement) -> list[dict[str, Any]]:
-    return [found.result["before"], found.result["after"], *found.result["sustained"]]
+def _reported(found: Measurement) -> list[str]:
+    """What limited the board at the moments that it was asked, or between two of them, each once."""
+    states = (found.result["before"], found.result["after"], *found.result["sustained"])
+    flags = [state["throttled"] for state in states]
+    told = (throttling(now, earlier) for earlier, now in pairwise([None, *flags]))
+    return list(dict.fromkeys(meaning for meanings in told for meaning in meanings))

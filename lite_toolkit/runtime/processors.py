@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAXIMUM = 256  # threads or workers that may be asked for
+
 
 def usable(root: Path = Path("/")) -> int:
     """Those that it may run on, or fewer where a container has a quota of their time; a part counts as one.

@@ -21,6 +21,7 @@ from lite_toolkit.cli.commands.options import (
     sized,
 )
 from lite_toolkit.cli.on_devices import run_on
+from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.cli.on_devices import Outcomes
@@ -29,14 +30,12 @@ if TYPE_CHECKING:
     from lite_toolkit.measurement.benchmark import Benchmark, Request
     from lite_toolkit.progress import Steps
 
-MAXIMUM_THREADS = 256
-
 
 def _threads(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
     """Numbers separated by commas, each once."""
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and 1 <= int(part) <= MAXIMUM_THREADS for part in parts):
-        raise click.BadParameter(f"{value!r}: must be numbers from 1 to {MAXIMUM_THREADS}, separated by commas")
+    if not all(part.isdecimal() and 1 <= int(part) <= processors.MAXIMUM for part in parts):
+        raise click.BadParameter(f"{value!r}: must be numbers from 1 to {processors.MAXIMUM}, separated by commas")
     return tuple(dict.fromkeys(map(int, parts)))
 
 

@@ -7,6 +7,7 @@ import click
 from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, delegation, reporting, sized
 from lite_toolkit.documents import document
 from lite_toolkit.errors import ImageError
+from lite_toolkit.runtime import processors
 
 
 @click.command(cls=Command)
@@ -14,7 +15,9 @@ from lite_toolkit.errors import ImageError
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
 @click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's, or the model's own.")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown of each image.")
-@click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default one for each processor.")
+@click.option(
+    "--threads", type=click.IntRange(1, processors.MAXIMUM), help="Of the kernels; by default one for each processor."
+)
 @click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`; by default the manifest's.")
 @click.option("--resize", type=click.Choice(["mediapipe"]), help="Resize as MediaPipe's client does, without crop.")
 @delegation

@@ -20,6 +20,7 @@ from lite_toolkit.cli.commands.options import (
 )
 from lite_toolkit.cli.on_devices import run_on
 from lite_toolkit.errors import GateError
+from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.cli.on_devices import Outcomes
@@ -47,7 +48,9 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 @click.option("--labels", type=FILE, help="Class names, one a line; by default the manifest's.")
 @click.option("--reference", type=FILE, help="Model to compare with, such as the float one.")
 @click.option("--top", metavar="K", multiple=True, callback=_whole_numbers, help="Count the best K too; by default 5.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default one for each processor.")
+@click.option(
+    "--workers", type=click.IntRange(1, processors.MAXIMUM), help="Processes; by default one for each processor."
+)
 @click.option("--resume", type=FILE, help="Note what is done in this file, and go on from there.")
 @click.option("--preprocessing", metavar="NAME|FILE", help="As for `convert`, of a model without manifest.")
 @click.option(

@@ -18,6 +18,7 @@ from lite_toolkit.cli.commands.options import (
 from lite_toolkit.cli.on_devices import run_on
 from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError, TamperedError
+from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.bundle.parity import Parity
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("bundle", type=ANY_PATH)
-@click.option("--threads", type=click.IntRange(1, 256), help="Of the kernels; by default the device's, or 1.")
+@click.option(
+    "--threads", type=click.IntRange(1, processors.MAXIMUM), help="Of the kernels; by default the device's, or 1."
+)
 @delegation
 @on_devices
 @reporting
