@@ -202,7 +202,7 @@ def _tuple(kinds: list[_Kind], any_length: bool, limits: str) -> _Kind:
     words = f"a list{'' if any_length else f' of {len(kinds)}'}{limits}{each}"
 
     def make(value: object) -> Any:
-        if not isinstance(value, list) or not (any_length or len(value) == len(kinds)):
+        if not isinstance(value, (list, tuple)) or not (any_length or len(value) == len(kinds)):
             raise _misfit(value, words)
         matched = zip(kinds * len(value) if any_length else kinds, value, strict=True)
         return tuple(_part(kind, one, index) for index, (kind, one) in enumerate(matched))

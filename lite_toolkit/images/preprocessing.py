@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Tuple, Union
 
 import numpy as np
 from PIL import Image
 
 from lite_toolkit.errors import ImageError, ModelError
-from lite_toolkit.images.resizing import CROPS, INTERPOLATIONS, PILLOW, frame, stretched
+from lite_toolkit.images.resizing import CROPS, INTERPOLATIONS, Crop, Interpolation, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Literal, Self
 
     from numpy.typing import NDArray
 
-    from lite_toolkit.images.resizing import Crop, Interpolation
-
     ChannelOrder = Literal["rgb", "bgr"]
     QuantizedType = Literal["uint8", "int8", "int16"]
+else:  # as in `resizing`
+    ChannelOrder = Any
 
 Size = Union[int, Tuple[int, int]]
 Triple = Tuple[float, float, float]
@@ -148,65 +146,8 @@ class PreprocessingSpec:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The spec that `to_json` wrote.
-
-        Raises:
-            ModelError: a key is missing or unknown, or a value is wrong.
-        """
-        fields = [field.name for field in dataclasses.fields(cls)]
-        for problem, keys in (("unknown", set(document) - set(fields)), ("missing", set(fields) - set(document))):
-            if keys:
-                named = ", ".join(map(repr, sorted(keys)))
-                raise ModelError(f"preprocessing: {problem} {named}: must hold {', '.join(fields)}")
-        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in document.items()}
-        return cls(**values)
-
-    @classmethod
-    def from_timm(cls, config: Mapping[str, Any]) -> Self:
-        """The evaluation transform of a timm `pretrained_cfg`; absent keys have timm's defaults (`timm.data.config`).
-
-        Raises:
-            ModelError: a value is wrong, or the image is to be padded (crop_mode "border").
-        """
-        size: Any = config.get("input_size")
-        three = isinstance(size, (list, tuple)) and len(size) == 3 and size[0] == 3
-        _require(three, "input_size", size, "[3, height, width]")
-        crop_mode = config.get("crop_mode", "center")
-        _require(crop_mode in ("center", "squash"), "crop_mode", crop_mode, "center or squash")
-        return cls(
-            height=size[1],
-            width=size[2],
-            crop="after-resize" if crop_mode == "center" else "after-stretch",
-            crop_fraction=config.get("crop_pct", 0.875),
-            interpolation=config.get("interpolation", "bicubic"),
-            mean=_triple_of(255 * value for value in _triple(config, "mean", _IMAGENET_MEAN)),
-            std=_triple_of(255 * value for value in _triple(config, "std", _IMAGENET_STD)),
-        )
-
-    @classmethod
-    def from_huggingface(cls, config: Mapping[str, Any]) -> Self:
-        """What transformers' EfficientNetImageProcessor does with a preprocessor_config.json.
-
-        Rescaling, normalisation and the second division by std (`include_top`) become one mean and std. Where the
-        margin of a centre crop is 3 modulo 4 pixels, this crop lies one pixel further down or right.
-
-        Raises:
-            ModelError: a value is wrong, the processor is another one, or the image is not resized or is padded.
-        """
-        kind = config.get("image_processor_type", "EfficientNetImageProcessor")
-        _require(kind in _PROCESSORS, "image_processor_type", kind, f"one of {', '.join(_PROCESSORS)}")
-        _require(_flag(config, "do_resize", True), "do_resize", False, "true: the network's input has one size")
-        resample: Any = config.get("resample")
-        _require(_is_whole(resample, 0, 5), "resample", resample, "Pillow's number of a filter, 0 to 5")
-        height, width = resized = _size(config, "size")
-        crop: Crop = "none"
-        fraction = 1.0
-        if _flag(config, "do_center_crop", False):
-            crop = "after-stretch"
-            height, width = _size(config, "crop_size")
-            fraction = _fraction((height, width), resized)
-        mean, std = _affine(config)
-        return cls(height, width, crop, fraction, PILLOW[resample], mean, std)
+        """The spec that `to_json` wrote; what others wrote is decoded, see `decoding`."""
+        return cls(**{**document, "mean": tuple(document["mean"]), "std": tuple(document["std"])})
 
 
 def google_lite(size: Size) -> PreprocessingSpec:
@@ -219,97 +160,10 @@ def google_lite(size: Size) -> PreprocessingSpec:
     return PreprocessingSpec(height, width, "before-resize", fraction, "bicubic", (127.0,) * 3, (128.0,) * 3)
 
 
-def named(name: str) -> Sized:
-    """What makes the spec of an input size: the preset of that name, or the spec in that JSON file.
-
-    Raises:
-        ModelError: neither a preset nor a file that `load` reads.
-    """
-    if name in PRESETS:
-        return PRESETS[name]
-    if not Path(name).is_file():
-        raise ModelError(f"unknown preprocessing {name!r}: choose one of {', '.join(PRESETS)}, or a JSON file")
-    return load(Path(name)).with_size
-
-
-def load(path: Path) -> PreprocessingSpec:
-    """The spec in a JSON file: our own or a manifest, Hugging Face's preprocessor_config.json or timm's config.json.
-
-    Raises:
-        ModelError: the file cannot be read, is not JSON, or holds none of the three.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise ModelError("must be a JSON object")
-        return _from_any(document)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"cannot read preprocessing from {path}: {reason or error}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
-def _from_any(document: Mapping[str, Any]) -> PreprocessingSpec:
-    if "pretrained_cfg" in document:
-        config = document["pretrained_cfg"]
-        _require(isinstance(config, dict), "pretrained_cfg", config, "an object")
-        return PreprocessingSpec.from_timm(config)
-    if "image_processor_type" in document or "image_mean" in document:
-        return PreprocessingSpec.from_huggingface(document)
-    inside = document.get("preprocessing")
-    return PreprocessingSpec.from_json(inside if isinstance(inside, dict) else document)
-
-
-def _fraction(crop: tuple[int, int], resized: tuple[int, int]) -> float:
-    """The crop fraction that leads from the input `crop` back to `resized`, both (height, width)."""
-    quotient = crop[0] / resized[0]
-    # The quotient may have been rounded up, and the floor then misses `resized` by one.
-    for fraction in (quotient, float(np.nextafter(quotient, 0))):
-        if quotient <= 1 and stretched(crop[::-1], fraction) == resized[::-1]:
-            return fraction
-    raise ModelError(f"preprocessing: crop_size {crop}: must be one fraction, at most 1, of both sides of {resized}")
-
-
-def _affine(config: Mapping[str, Any]) -> tuple[Triple, Triple]:
-    """Mean and std of x -> gain * x + offset, which Hugging Face's rescaling and normalisations compose to."""
-    do_rescale, do_normalize = _flag(config, "do_rescale", True), _flag(config, "do_normalize", True)
-    include_top = _flag(config, "include_top", True)
-    factor = config.get("rescale_factor", 1 / 255)
-    _require(_is_number(factor, 1e-6, 1e3), "rescale_factor", factor, "a positive number")
-    gain = factor if do_rescale else 1.0
-    offset = -1.0 if do_rescale and _flag(config, "rescale_offset", False) else 0.0
-    means = _triple(config, "image_mean") if do_normalize else (0.0,) * 3
-    stds = _triple(config, "image_std") if do_normalize or include_top else (1.0,) * 3
-    exponent = do_normalize + include_top  # how often the std divides
-    shifted = _triple_of((mean - offset) / gain for mean in means)
-    return shifted, _triple_of(std**exponent / gain for std in stds)
-
-
-def _flag(config: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = config.get(key, default)
-    _require(isinstance(value, bool), key, value, "true or false")
-    return bool(value)
-
-
-def _triple(config: Mapping[str, Any], key: str, default: Triple | None = None) -> Triple:
-    value = config.get(key, default)
-    triple = tuple(value) if isinstance(value, list) else value
-    _require(_is_triple(triple, -1e6, 1e6), key, value, "three numbers")
-    return _triple_of(triple)
-
-
-def _size(config: Mapping[str, Any], key: str) -> tuple[int, int]:
-    size: Any = config.get(key)
-    sides: list[Any] = [size.get("height"), size.get("width")] if isinstance(size, dict) else [None]
-    valid = all(_is_whole(side, 1, MAXIMUM_SIDE) for side in sides)
-    _require(valid, key, size, f"an object of height and width, 1 to {MAXIMUM_SIDE} pixels")
-    return sides[0], sides[1]
-
-
-def _triple_of(values: Iterable[float]) -> Triple:
-    first, second, third = map(float, values)
-    return first, second, third
+def scaled(triple: Triple) -> Triple:
+    """Values of 0..1 in units of 0..255."""
+    first, second, third = triple
+    return 255 * first, 255 * second, 255 * third
 
 
 def _sides(size: Size) -> tuple[int, int]:
@@ -330,12 +184,11 @@ def _is_triple(value: object, low: float, high: float) -> bool:
 
 def _require(valid: bool, name: str, value: object, allowed: str) -> None:
     if not valid:
-        raise ModelError(f"preprocessing: {name} {value!r}: must be {allowed}")
+        raise ModelError(f"{name} {value!r}: must be {allowed}")
 
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
-_PROCESSORS = ("EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil")
+IMAGENET_MEAN: Triple = scaled((0.485, 0.456, 0.406))
+IMAGENET_STD: Triple = scaled((0.229, 0.224, 0.225))
 _CHOICES: dict[str, tuple[str, ...]] = {
     "crop": CROPS,
     "interpolation": INTERPOLATIONS,
@@ -344,7 +197,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def _imagenet(size: Size) -> PreprocessingSpec:
-    return PreprocessingSpec.from_timm({"input_size": (3, *_sides(size))})
+    return PreprocessingSpec(*_sides(size), "after-resize", 0.875, "bicubic", IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _inception(size: Size) -> PreprocessingSpec:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Positions = NDArray[np.floating[Any]]
     Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
     Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "mediapipe"]
+else:  # Python 3.7 has no Literal; whoever decodes a spec leaves these to its own check
+    Crop = Interpolation = Any
 
 Sides = Tuple[int, int]  # (width, height), as Pillow has them
 

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lite_toolkit.decoding import decode
 from lite_toolkit.documents import SCHEMA_VERSION, document
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
@@ -57,10 +58,7 @@ def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
     Raises:
         ModelError: it names none, or one that cannot be.
     """
-    document = found.get("preprocessing")
-    if not isinstance(document, dict):
-        raise ModelError(f"the manifest's preprocessing {document!r}: must be an object")
-    return PreprocessingSpec.from_json(document)
+    return decode(PreprocessingSpec, found.get("preprocessing"), "the manifest's preprocessing", ModelError)
 
 
 def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:

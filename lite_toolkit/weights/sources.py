@@ -216,7 +216,7 @@ def _read_pins() -> dict[str, Any]:
 
 def _read_configurations(folder: Path) -> dict[str, Any]:
     """What timm's config.json or transformers' two files say; other files of these names are none of our business."""
-    from lite_toolkit.images.preprocessing import PreprocessingSpec
+    from lite_toolkit.weights import configurations
 
     config_path, processor_path = (folder / name for name in _CONFIGURATIONS)
     config, processor = _read_object(config_path), _read_object(processor_path)
@@ -224,11 +224,11 @@ def _read_configurations(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(architecture, str) and isinstance(pretrained, dict):
         found["conventions"] = CONVENTIONS["tensorflow" if architecture.startswith("tf_") else "pytorch"]
-        found["preprocessing"] = _parse(PreprocessingSpec.from_timm, config_path, pretrained)
+        found["preprocessing"] = _parse(configurations.from_timm, config_path, pretrained)
     elif config.get("model_type") == "efficientnet":
         found["conventions"] = _parse(_huggingface_conventions, config_path, config)
         if processor:
-            found["preprocessing"] = _parse(PreprocessingSpec.from_huggingface, processor_path, processor)
+            found["preprocessing"] = _parse(configurations.from_huggingface, processor_path, processor)
     return found
 
 

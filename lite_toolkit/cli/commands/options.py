@@ -136,6 +136,6 @@ def delegate_on(device: "Profile", name: str, options: Mapping[str, str]) -> dic
 
 def sized(name: str | None) -> "Sized | None":
     """The preprocessing that `--preprocessing` names."""
-    from lite_toolkit.images.preprocessing import named
+    from lite_toolkit.weights.configurations import named
 
     return named(name) if name else None
