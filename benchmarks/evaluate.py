@@ -32,7 +32,7 @@ from PIL import Image
 from ai_edge_litert.interpreter import Interpreter
 from lite_toolkit.measurement.classification import Classifier
 from lite_toolkit.measurement.evaluation import Request, evaluate
-from lite_toolkit.images import find_images, read_image
+from lite_toolkit.images.files import find_images, read_image
 
 model, data, index = map(Path, sys.argv[1:4])
 number, processors = map(int, sys.argv[4:6])

@@ -1,12 +1,14 @@
 """Every example of the documents runs: Python as it stands, and commands on small files of the names that they name."""
 
 import contextlib
+import importlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -144,3 +146,16 @@ def test_openssh_takes_the_configuration(tmp_path: Path, block: str) -> None:
 
 def test_no_kind_of_block_is_left_out() -> None:
     assert {language for language, _ in BLOCKS} <= {"sh", "text", "python", ""}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_the_benchmark_uses_what_is_there(path: Path) -> None:
+    """Nobody runs them for weeks, and linters do not look into modules."""
+    text = path.read_text("utf-8")
+    if "tensorflow" in text:
+        pytest.importorskip("tensorflow")
+    for module, names in re.findall(r"^ *from (lite_toolkit[\w.]*) import (.+)", text, re.MULTILINE):
+        for name, alias in re.findall(r"(\w+)(?: as (\w+))?", names):
+            found = getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
+            used = re.findall(rf"\b{alias or name}\.(\w+)\(", text) if isinstance(found, ModuleType) else []
+            assert all(hasattr(found, attribute) for attribute in used), (module, name, used)
