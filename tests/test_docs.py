@@ -128,6 +128,17 @@ def test_every_key_of_a_device_is_decoded_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_modules_and_programs_that_are_named_are_there(document: Path) -> None:
+    package = ROOT / "lite_toolkit"
+    wings = "|".join(path.name for path in package.iterdir() if (path / "__init__.py").is_file())
+    text = document.read_text(encoding="utf-8")
+    for name in re.findall(rf"(?<![\w/.-])(?:lite_toolkit/)?((?:{wings})/[\w/]+)(?![\w/]|\.\w)", text):
+        assert (package / name).is_dir() or (package / f"{name}.py").is_file(), name
+    for name in re.findall(r"\b(?:lite_toolkit|benchmarks|tests)/\w+\.py", text):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
