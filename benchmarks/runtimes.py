@@ -21,6 +21,7 @@ import numpy as np
 from machine import environment, save
 
 from lite_toolkit.board import latency
+from lite_toolkit.decoding import encode
 from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.runtime import interpreter as runtime
 from lite_toolkit.streams import quiet
@@ -134,7 +135,7 @@ def measure(models: dict[str, Path], threads: int, rounds: int, folder: Path) ->
             made[key]()  # the others have used the caches since
             times[key] += latency.run_for(made[key], TURN_SECONDS)
     for (name, form), taken in times.items():
-        yield {"runtime": name, "format": form, "threads": threads, **Distribution.of(taken).to_json()}
+        yield {"runtime": name, "format": form, "threads": threads, **encode(Distribution.of(taken))}
 
 
 def main() -> None:

@@ -3,21 +3,22 @@
 import hashlib
 import json
 import reprlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
+from lite_toolkit import outputs
+from lite_toolkit.decoding import decode, encode_fields
 from lite_toolkit.errors import ReportError
-from lite_toolkit.text import visible
+from lite_toolkit.text import LONGEST_TEXT, cleaned
 from lite_toolkit.version import __version__
 
 SCHEMA_VERSION = 1
 
-LONGEST_TEXT = 300  # characters; what the toolkit writes is shorter
 MOST_BYTES = 64 * 2**20  # of a file: two million runs
 
-_LARGEST = 2**53  # a float holds every whole number up to here
+R = TypeVar("R", bound="Report")
 
 
 def document(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,93 +28,46 @@ def document(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a document, which knows its place there; what is asked for and is not there is a ReportError."""
+class Report:
+    """What a document of one kind tells; its fields are the document's, apart from the header."""
 
-    file: str
-    place: str
-    content: Any
+    KIND: ClassVar[str]
 
-    def __getitem__(self, key: str) -> "Part":
-        self.require(isinstance(self.content, dict) and key in self.content, f"must have {key!r}")
-        return Part(self.file, f"{self.place}.{key}".lstrip("."), self.content[key])
+    def to_json(self) -> dict[str, Any]:
+        """The document."""
+        return document(self.KIND, encode_fields(self))
 
-    def get(self, key: str) -> "Part":
-        """What stands under a key that not every document has; null where this one has not."""
-        return self[key] if key in self.names else Part(self.file, f"{self.place}.{key}".lstrip("."), None)
+    @classmethod
+    def from_json(cls: type[R], content: object, file: str) -> R:
+        """What a document tells; the errors name the file.
 
-    def __iter__(self) -> Iterator["Part"]:
-        self.require(isinstance(self.content, list), "must be a list")
-        for index, value in enumerate(self.content):
-            yield Part(self.file, f"{self.place}[{index}]", value)
+        Raises:
+            ReportError: it is damaged.
+        """
+        return decode(cls, content, f"{file} is damaged", ReportError, exact=False)
 
-    def require(self, condition: object, what: str) -> None:
-        """Complain that this part `what`, unless the condition holds."""
-        if not condition:
-            raise ReportError(f"{self.file} is damaged: {shown(self.place) or 'the document'} {what}")
-
-    @property
-    def text(self) -> str:
-        """A text, made fit to be shown: see `shown`."""
-        self.require(isinstance(self.content, str), "must be a text")
-        return shown(self.content)
-
-    @property
-    def fact(self) -> str:
-        """A text, a whole number or a list of texts, made fit to be shown."""
-        if isinstance(self.content, list):
-            return shown(", ".join(one.text for one in self))
-        return str(self.count) if isinstance(self.content, int) else self.text
-
-    @property
-    def number(self) -> float:
-        """A finite number."""
-        self.require(type(self.content) in (int, float) and abs(self.content) <= _LARGEST, "must be a finite number")
-        return float(self.content)
-
-    @property
-    def positive(self) -> float:
-        """A number above 0."""
-        self.require(self.number > 0, "must be above 0")
-        return self.number
-
-    @property
-    def count(self) -> int:
-        """A whole number from 0."""
-        self.require(type(self.content) is int and 0 <= self.content <= _LARGEST, "must be a whole number from 0")
-        return int(self.content)
-
-    @property
-    def names(self) -> list[str]:
-        """The names that an object has."""
-        self.require(isinstance(self.content, dict), "must be an object")
-        return list(self.content)
-
-    @property
-    def missing(self) -> bool:
-        """Whether it is null."""
-        return self.content is None
+    def save(self, path: Path) -> None:
+        """Write the document, whole or not at all."""
+        outputs.write_json(path, self.to_json())
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document: the schema's kind, such as "benchmark-devices", the sha256 of the bytes read, and the whole of it."""
+    """A file: the schema's kind, such as "benchmark-devices", the sha256 of the bytes read, and the whole content.
+
+    Its texts are fit to be shown.
+    """
 
     kind: str
     sha256: str
-    whole: Part
-
-
-def shown(text: str) -> str:
-    """A text on one line, cut at `LONGEST_TEXT`, with U+FFFD for what a terminal or a page would obey."""
-    return visible(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…")
+    content: Mapping[str, Any]
 
 
 def read_document(path: Path, kinds: Collection[str]) -> Document:
     """Read a document, once: it may be a pipe.
 
     Raises:
-        ReportError: the file is no document of one of `kinds`, of another schema version, too large, or damaged.
+        ReportError: the file is no document of one of `kinds`, of another schema version, too large, or no JSON.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -121,7 +75,7 @@ def read_document(path: Path, kinds: Collection[str]) -> Document:
     if len(content) > MOST_BYTES:
         raise ReportError(f"{path} is too large for a report: at most {MOST_BYTES} bytes are allowed")
     try:
-        found = json.loads(content.decode("utf-8"))
+        found = cleaned(json.loads(content.decode("utf-8")), LONGEST_TEXT)
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is no JSON file: {' '.join(str(error).split())}") from error
     schema = found.get("schema") if isinstance(found, dict) else None
@@ -133,4 +87,4 @@ def read_document(path: Path, kinds: Collection[str]) -> Document:
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ReportError(f"{path} has schema version {reprlib.repr(version)}: must be {SCHEMA_VERSION}")
-    return Document(kind, hashlib.sha256(content).hexdigest(), Part(str(path), "", found))
+    return Document(kind, hashlib.sha256(content).hexdigest(), found)

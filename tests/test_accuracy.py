@@ -30,8 +30,9 @@ def test_no_error_is_no_confusion() -> None:
 def test_two_models_on_the_same_images() -> None:
     reference = np.array([0, 0, 1, 2, 1, 3], np.int32)
     found = pairing(BEST[:, 0], reference, TRUTH)
-    assert (found.images, found.same) == (6, 3)  # one of the three is the same wrong class
-    assert (found.both, found.neither, found.only_model, found.only_reference) == (2, 2, 0, 2)
+    assert (found.images, found.same_images) == (6, 3)  # one of the three is the same wrong class
+    assert (found.both_correct_images, found.neither_correct_images) == (2, 2)
+    assert (found.only_model_correct_images, found.only_reference_correct_images) == (0, 2)
     assert found.agreement_percent == 50
     assert found.change_points == pytest.approx(-100 / 3)
     assert found.mcnemar_p == 0.5  # two images of two on one side: 2 / 2²

@@ -14,7 +14,8 @@ from lite_toolkit.cli.main import main
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import packages
-from lite_toolkit.edgetpu.forecast import BANDWIDTHS, Forecast, check, forecast
+from lite_toolkit.edgetpu.forecast import Forecast, check, forecast
+from lite_toolkit.edgetpu.parameters import BANDWIDTHS
 from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization import recipes
 from lite_toolkit.tflite.graph import read_graph
@@ -59,13 +60,13 @@ def test_parameter_bytes_are_the_compiler_s(name: str) -> None:
 def test_what_the_compiler_streamed_is_within_the_bounds(name: str) -> None:
     found = of_pair(name)
     if "lstm" not in name:  # of which only a part is counted
-        assert found.most.streamed <= PAIRS[name]["parameters_streamed_bytes"] <= found.least.streamed
+        assert found.streamed_bytes[0] <= PAIRS[name]["parameters_streamed_bytes"] <= found.streamed_bytes[1]
 
 
 def test_a_wide_layer_may_be_streamed_though_there_is_room(shared: Path) -> None:
     """Two dense layers of 16,384 inputs; the compiler streamed 524,288 bytes."""
     found = of_pair("libr_bright_128x128")
-    assert (found.most.streamed, found.least.streamed) == (0, 524_288)
+    assert found.streamed_bytes == (0, 524_288)
     uncertain = [operator.name for operator in found.operators if operator.residence == "uncertain"]
     assert uncertain == ["FULLY_CONNECTED"] * 2
     assert any("whether 2 layers stay on the chip" in text for text in found.uncertain)
@@ -79,7 +80,7 @@ def test_compiled_models_are_opened(name: str) -> None:
     assert found.cached_bytes == PAIRS[name]["parameters_cached_bytes"]
     assert found.streamed_bytes == PAIRS[name]["parameters_streamed_bytes"]
     assert found.minimum_runtime == max(PAIRS[name]["min_runtime_version"])
-    assert sum(found.on_cpu.values()) == PAIRS[name]["n_source_ops"] - PAIRS[name]["n_mapped"]
+    assert found.on_cpu == PAIRS[name]["n_source_ops"] - PAIRS[name]["n_mapped"]
     assert {part.kind for part in found.packages[0].executables} == {"EXECUTION_ONLY", "PARAMETER_CACHING"}
 
 
@@ -125,8 +126,7 @@ def test_an_int8_model_of_ours_is_mapped_and_cached_as_a_whole(lite0: Path) -> N
     found = check(lite0)
     assert isinstance(found, Forecast)
     assert found.on_cpu == 0
-    assert found.least == found.most
-    assert (found.least.cached, found.least.streamed) == (found.parameters_bytes, 0)
+    assert (found.cached_bytes, found.streamed_bytes) == ((found.parameters_bytes,) * 2, (0, 0))
     assert {operator.residence for operator in found.operators if operator.parameters_bytes} == {"on chip"}
     assert found.streaming_seconds("usb3") == (0, 0)
     assert found.uncertain == ()
@@ -160,15 +160,16 @@ def test_more_than_the_chip_holds_is_streamed_within_a_bound(
     whole = forecast("x", graph).parameters_bytes
     monkeypatch.setattr(module, "CAPACITY", (whole // 4, whole // 2))
     found = forecast("x", graph)
-    assert found.least.cached <= whole // 4 < found.most.cached <= whole // 2
-    assert found.least.cached + found.least.streamed == found.most.cached + found.most.streamed == whole
+    (least_cached, most_cached), (least_streamed, most_streamed) = found.cached_bytes, found.streamed_bytes
+    assert least_cached <= whole // 4 < most_cached <= whole // 2
+    assert least_cached + most_streamed == most_cached + least_streamed == whole
     residences = [operator.residence for operator in found.operators if operator.residence]
     assert set(residences) == {"on chip", "uncertain", "streamed"}
     assert residences[0] == "on chip"
     assert any("room" in text for text in found.uncertain)
     for interface, rate in BANDWIDTHS.items():
         least, most = found.streaming_seconds(interface)
-        assert (least, most) == (found.most.streamed / rate, found.least.streamed / rate)
+        assert (least, most) == (least_streamed / rate, most_streamed / rate)
 
 
 @pytest.mark.parametrize("kind", ["ADD", "RELU"])

@@ -227,7 +227,7 @@ def test_a_fault_is_found_where_it_is(
         quantization.scale = [scale * factor for scale in quantization.scale]
 
     found = worst(measure(models[0].read_bytes(), edited(models[1], spoil), images[:2]))
-    assert found[0].layer.name == name
+    assert found[0].name == name
     assert any(word in remedy for word in ("scales", "slope", "range") for remedy in found[0].remedies)
 
 
@@ -260,4 +260,4 @@ def test_the_worst_have_the_lowest_own_sqnr() -> None:
         dataclasses.replace(BLAMELESS, name=name, own_sqnr_db=own)
         for name, own in (("a", 9.0), ("b", None), ("c", 0.0), ("d", 8.0))
     ]
-    assert [finding.layer.name for finding in worst(layers, 2)] == ["c", "d"]
+    assert [finding.name for finding in worst(layers, 2)] == ["c", "d"]

@@ -8,6 +8,7 @@ from typing import Any
 from lite_toolkit.board.golden import STAGES, Difference
 from lite_toolkit.bundle import contents, vectors
 from lite_toolkit.bundle.contents import Bundle, Recorded
+from lite_toolkit.decoding import encode_fields
 from lite_toolkit.devices import jobs
 from lite_toolkit.errors import JobError
 from lite_toolkit.progress import Steps
@@ -42,6 +43,10 @@ class Stage:
     def differing_percent(self) -> float:
         """Of the values."""
         return 100 * self.differing / self.values
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and what they say."""
+        return encode_fields(self) | {"differing_percent": self.differing_percent, "good": self.good}
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from lite_toolkit.documents import document
 from lite_toolkit.errors import JobError, LiteToolkitError
 from lite_toolkit.progress import Steps
 
 if TYPE_CHECKING:
     from lite_toolkit.devices.jobs import Run
     from lite_toolkit.devices.profiles import Profile
+    from lite_toolkit.reports.devices import OfDevice, Several
 
 T = TypeVar("T")
+R = TypeVar("R", bound="OfDevice")
+S = TypeVar("S", bound="Several")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class Outcomes(Generic[T]):
         """What a line about one device begins with: its name, where there are several."""
         return f"{name}: " if self.several else ""
 
-    def document(self, kind: str, content: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
-        """The report: a device's name and `content`, or those of several in a document of its own kind."""
-        found = [{"device": name, **content(outcome)} for name, outcome in self.found.items()]
+    def report(self, of: Callable[[str, T], R], several: type[S]) -> R | S:
+        """What `of` makes of a device's name and what was found there, or those of all devices."""
+        from lite_toolkit.reports.devices import Failure
+
+        reports = tuple(of(name, outcome) for name, outcome in self.found.items())
         if not self.several:
-            return document(kind, *found)
-        failed = [{"device": name, "message": str(error)} for name, error in self.failed.items()]
-        return document(f"{kind}-devices", {"devices": found, "failed": failed})
+            return reports[0]
+        return several(reports, tuple(Failure(name, str(error)) for name, error in self.failed.items()))
 
     def complain(self) -> None:
         """Say what failed.

@@ -17,9 +17,11 @@ from lite_toolkit.conversion.origin import Origin, origin_of
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.representative import FEWEST_TO_SPLIT, RepresentativeDataset, load_representative
+from lite_toolkit.decoding import encode
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.measurement import validation
+from lite_toolkit.measurement.loss import Assessment, Comparison
 from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import mixed_precision
 from lite_toolkit.quantization.mixed_precision import Layers, Trade
@@ -47,7 +49,7 @@ class Converted:
     path: Path
     size_bytes: int
     manifest: Mapping[str, Any]
-    assessment: validation.Assessment | None
+    assessment: Assessment | None
     trade: Trade | None
     forecast: Forecast | None
 
@@ -108,7 +110,7 @@ class _Job:
         numbering = ground_truth.Numbering(self.reference.shape[1], index, self.request.labels)
         return ground_truth.read(folder, names, numbering).classes
 
-    def compare(self, model: bytes) -> validation.Comparison:
+    def compare(self, model: bytes) -> Comparison:
         """A model's scores with the float model's, on the held-out images."""
         return validation.compare(self.reference, self._scores(model))
 
@@ -133,7 +135,7 @@ class _Made:
     recipe: Recipe
     content: bytes
     trade: Trade | None = None
-    assessment: validation.Assessment | None = None
+    assessment: Assessment | None = None
 
 
 def convert(request: Request, steps: Steps | None = None) -> Conversion:
@@ -277,9 +279,9 @@ def _converted(job: _Job, made: _Made) -> Converted:
             "preprocessing": origin.preprocessing.to_json(),
             "input": loaded.input.to_json(),
             "output": loaded.output.to_json(),
-            "mixed_precision": made.trade.to_json() if made.trade else None,
-            "target": expected.summary() if expected else None,
-            "held_out": made.assessment.to_json() if made.assessment else None,
+            "mixed_precision": encode(made.trade),
+            "target": encode(expected.summary) if expected else None,
+            "held_out": encode(made.assessment),
         }
     )
     return Converted(path, len(made.content), content, made.assessment, made.trade, expected)

@@ -1,120 +1,171 @@
-"""A drawing of a benchmark: the distribution of latencies, or latency and the machine's state over time."""
+"""Figures of latency: all runs, their order, and sustained runs beside the machine's state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lite_toolkit.drawings import pictures
-from lite_toolkit.measurement.benchmark import Measurement
-from lite_toolkit.measurement.stability import throttling
+from lite_toolkit.drawings.pictures import INK, SERIES, SMALL, dots, figure, panel
+from lite_toolkit.reports.benchmark import Benchmark, Measurement, Second
 
-_INK, _GREY, _LINES = "#22303c", "#74818d", "#e3e7eb"
-_COLOURS = ("#4f86c6", "#d1495b", "#3d9970", "#b8860b", "#7d5ba6", "#22303c")
-_SMALL, _MIDDLE, _LARGE = 8.0, 9.5, 14.0  # points
-_WIDTH, _PANEL = 9.0, 2.2  # inches
+_POINTS = 12_000  # in all panels of one kind; a point takes some 30 bytes
+_FEWEST = 100  # in one panel
+_HALF = 4.6  # inches, of 96 CSS pixels: half a desk
+_SECONDS = 400
+_WIDTH = 9.0  # inches, of a picture
+
+_STATE: tuple[tuple[str, Callable[[Second], float | None]], ...] = (
+    ("MHz", lambda second: second.frequency_mhz),
+    ("°C", lambda second: second.hottest_celsius),
+)
 
 
-def draw(found: Sequence[Measurement], path: Path) -> None:
-    """Draw to an `.svg` or `.png` file; equal measurements give equal bytes.
+def draw(found: Benchmark, path: Path) -> None:
+    """Draw all measurements to an `.svg` or `.png` file: sustained runs over time, others by rank.
+
+    Equal measurements give equal bytes.
 
     Raises:
         OutputError, MissingExtraError: as `pictures.require`; or the file cannot be written.
     """
-    pictures.save(lambda: figure(found), "Latency", path)
+    title = f"Latency on {found.environment.title}"
+    pictures.save(lambda: picture(found, title), title, path)
 
 
-def figure(found: Sequence[Measurement]) -> Any:
-    """The `matplotlib.figure.Figure` that `draw` saves: sustained runs over time, others by rank."""
-    from matplotlib.figure import Figure
+def picture(found: Benchmark, title: str) -> Any:
+    """The `matplotlib.figure.Figure` that `draw` saves."""
+    measured = found.measurements
+    made = sustained(measured, _WIDTH) if measured[0].sustained else ranks(measured, _WIDTH)
+    names = [
+        f"{Path(one.model).stem}, {one.delegate}, threads {one.threads}: p50 {one.times.p50_ms:.2f} ms"
+        for one in measured
+    ]
+    made.suptitle(title, size=14, weight="bold")
+    made.axes[0].legend(
+        made.axes[0].lines[: 2 * len(names) : 2], names, loc="lower left", frameon=False, fontsize=SMALL
+    )
+    return made
 
-    panels = _panels(found)
-    top = 0.8 + 0.2 * ((len(found) + 1) // 2)
-    height = top + 0.6 + _PANEL * (len(panels) + 0.5)
-    page = Figure(figsize=(_WIDTH, height), facecolor="white")
-    ratios = [1.5, *[1.0] * (len(panels) - 1)]
-    axes = page.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
-    page.subplots_adjust(0.09, 0.6 / height, 0.97, 1 - top / height, hspace=0.12)
-    page.text(0.09, 1 - 0.4 / height, _title(found), size=_LARGE, weight="bold", color=_INK)
-    for axis, (label, paint) in zip(axes, panels, strict=True):
-        for place, one in enumerate(found):
-            paint(axis, one, _COLOURS[place % len(_COLOURS)])
-        axis.set_ylabel(label, color=_INK, size=_MIDDLE)
-        _style(axis)
-    sustained = bool(found[0].result["sustained"])
-    axes[-1].set_xlabel("seconds" if sustained else "percent of the runs", color=_INK, size=_MIDDLE)
-    axes[-1].set_xlim(0, None if sustained else 100)
+
+def ranks(found: Sequence[Measurement], width: float) -> Any:
+    """The latency that each share of the runs kept to, with points at p50, p90 and p99."""
+    page, axes = panel(width, 4.4)
+    for one, colour in zip(found, _colours(len(found)), strict=True):
+        times = np.sort(one.latency.raw_ms)
+        axes.plot(np.linspace(0, 100, len(times)), times, color=colour, linewidth=1.4)
+        axes.plot([50, 90, 99], [one.times.p50_ms, one.times.p90_ms, one.times.p99_ms], "o", color=colour, markersize=4)
+    axes.set_xlim(0, 100)
     # The slowest runs of all may take ten times as long as the others.
-    axes[0].set_ylim(0, None if sustained else 1.2 * max(one.latency.p99_ms for one in found))
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0.2, "borderaxespad": 0}
-    axes[0].legend(ncols=2, fontsize=_SMALL, labelcolor=_INK, frameon=False, **above)
+    axes.set_ylim(0, 1.2 * max(one.times.p99_ms for one in found))
+    axes.set_xlabel("percent of the runs")
+    axes.set_ylabel("latency up to, ms")
     return page
 
 
-def _panels(found: Sequence[Measurement]) -> list[tuple[str, Any]]:
-    if not found[0].result["sustained"]:
-        return [("latency up to, ms", _draw_ranks)]
-    seconds = [second for one in found for second in one.result["sustained"]]
-    return [
-        ("latency, ms", _draw_seconds),
-        *([("frequency, MHz", _draw_frequencies)] if any(second["frequencies_khz"] for second in seconds) else []),
-        *(
-            [("temperature, °C", _draw_temperatures)]
-            if any(second["temperatures_celsius"] for second in seconds)
-            else []
-        ),
+def strips(found: Sequence[Measurement], names: Sequence[str], limit: float, width: float) -> Any:
+    """Each measurement a strip of its runs below `limit` milliseconds, under its name."""
+    page, axes = panel(width, 0.7 + 0.42 * len(found))
+    points = share(len(found))
+    for place, (measured, name) in enumerate(zip(found, names, strict=True)):
+        times = _quantiles(measured.latency.raw_ms, points)
+        latency = measured.times
+        _ticks(axes, times[times <= limit], place, 0.13, color=SERIES[0], alpha=0.45, linewidth=0.8)
+        _ticks(axes, [latency.p50_ms], place, 0.26, color=INK, linewidth=2)
+        _ticks(axes, [latency.p95_ms], place, 0.17, color=INK, linewidth=1.2)
+        above = {"xytext": (0, place - 0.3), "textcoords": ("axes fraction", "data"), "size": SMALL, "va": "bottom"}
+        axes.annotate(f"{name}: {latency.p50_ms:.2f} ms", (0, place), color=INK, annotation_clip=False, **above)
+    axes.set_ylim(len(found) - 0.6, -0.8)
+    axes.set_xlim(0, limit)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_xlabel("latency, ms")
+    return page
+
+
+def runs(found: Measurement, count: int) -> Any:
+    """The runs of one of `count` measurements in their order, and how often each latency occurred."""
+    page = figure(_HALF, 1.7)
+    axes, beside = page.subplots(1, 2, sharey=True, width_ratios=(5, 1))
+    latency, times = found.times, np.asarray(found.latency.raw_ms)
+    spread = max(latency.p99_ms - latency.min_ms, 0.04 * latency.p50_ms)
+    low, high = latency.min_ms - 0.2 * spread, latency.p99_ms + 0.5 * spread
+    places = np.unique(np.linspace(1, len(times), min(share(count), len(times))).round().astype(int))
+    shown = times[places - 1]
+    inside = shown <= high
+    dots(axes, places[inside], shown[inside], 1.8, color=SERIES[0], alpha=0.6)
+    edge = np.full((~inside).sum(), high)
+    dots(axes, places[~inside], edge, 3, color=SERIES[1], clip_on=False)
+    axes.axhline(latency.p50_ms, color=INK, linewidth=0.8)
+    axes.set_ylim(low, high)
+    axes.set_xlim(0, len(times))
+    axes.set_ylabel("ms")
+    axes.set_xlabel("run")
+    axes.grid(axis="y")
+    counts, edges = np.histogram(times, 40, (low, high))
+    beside.stairs(counts, edges, orientation="horizontal", fill=True, color=SERIES[0], alpha=0.6)
+    beside.axis("off")
+    return page
+
+
+def sustained(found: Sequence[Measurement], width: float) -> Any:
+    """Latency, with marks at the bottom while the board reports limits; below it frequency and temperature if known.
+
+    The line is the median of each second, and the band the range of 90% of its runs.
+    """
+    shown = [one.sustained[:: -(-len(one.sustained) // _SECONDS)] for one in found]
+    known = [
+        (unit, tell) for unit, tell in _STATE if any(tell(one) is not None for seconds in shown for one in seconds)
     ]
+    page = figure(width, 2.1 + 1.1 * len(known))
+    panels = page.subplots(1 + len(known), 1, sharex=True, squeeze=False, height_ratios=[2] + [1] * len(known))[:, 0]
+    for seconds, colour in zip(shown, _colours(len(found)), strict=True):
+        _draw_seconds(panels[0], seconds, colour, SERIES[1] if len(found) == 1 else colour)
+    panels[0].set_ylim(0, None)
+    panels[0].set_ylabel("latency, ms")
+    for number, (axes, (unit, tell)) in enumerate(zip(panels[1:], known, strict=True)):
+        for seconds, colour in zip(shown, _colours(len(found), 2 - number), strict=True):
+            told = [(one.seconds, tell(one)) for one in seconds if tell(one) is not None]
+            axes.plot(*zip(*told, strict=True), color=colour, linewidth=1.2)
+        axes.set_ylabel(unit)
+    for axes in panels:
+        axes.grid(axis="y")
+    panels[-1].set_xlim(0, max(seconds[-1].seconds for seconds in shown))
+    panels[-1].set_xlabel("seconds")
+    return page
 
 
-def _draw_ranks(axes: Any, found: Measurement, colour: str) -> None:
-    """The latency that each share of the runs kept to, with points at p50, p90 and p99."""
-    times = np.sort(found.result["runs_ns"]) / 1e6
-    latency = found.latency
-    axes.plot(np.linspace(0, 100, len(times)), times, color=colour, linewidth=1.4, label=_name(found))
-    axes.plot([50, 90, 99], [latency.p50_ms, latency.p90_ms, latency.p99_ms], "o", color=colour, markersize=4)
+def _draw_seconds(axes: Any, seconds: Sequence[Second], colour: str, limited: str) -> None:
+    ends = [one.seconds for one in seconds]
+    low, middle, high = zip(*(one.band_ms for one in seconds), strict=True)
+    axes.fill_between(ends, low, high, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(ends, middle, color=colour, linewidth=1.4)
+    limits = [one.seconds for one in seconds if one.limits]
+    dots(axes, limits, np.zeros(len(limits)), 3, color=limited)
 
 
-def _draw_seconds(axes: Any, found: Measurement, colour: str) -> None:
-    """The median of each second, the range of 90% of its runs, and marks at the bottom while the board throttles."""
-    seconds = found.result["sustained"]
-    low, middle, high = np.array([np.percentile(second["runs_ns"], (5, 50, 95)) for second in seconds]).T / 1e6
-    axes.fill_between(_ends(seconds), low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(_ends(seconds), middle, color=colour, linewidth=1.4, label=_name(found))
-    reported = _ends([second for second in seconds if throttling(second["throttled"])])
-    axes.plot(reported, [0] * len(reported), "|", color=colour, markersize=12)
+def _colours(count: int, alone: int = 0) -> list[str]:
+    """One for each of several measurements; that of the place `alone` for a single one."""
+    return [SERIES[alone]] if count == 1 else [SERIES[number % len(SERIES)] for number in range(count)]
 
 
-def _draw_frequencies(axes: Any, found: Measurement, colour: str) -> None:
-    """The mean over the processors."""
-    seconds = [second for second in found.result["sustained"] if second["frequencies_khz"]]
-    means = [np.mean(second["frequencies_khz"]) / 1e3 for second in seconds]
-    axes.plot(_ends(seconds), means, color=colour, linewidth=1.2)
+def share(count: int) -> int:
+    """How many points each of `count` drawings may have."""
+    return max(_FEWEST, _POINTS // count)
 
 
-def _draw_temperatures(axes: Any, found: Measurement, colour: str) -> None:
-    """Of the hottest zone."""
-    seconds = [second for second in found.result["sustained"] if second["temperatures_celsius"]]
-    hottest = [max(second["temperatures_celsius"].values()) for second in seconds]
-    axes.plot(_ends(seconds), hottest, color=colour, linewidth=1.2)
+def _ticks(axes: Any, x: ArrayLike, y: float, height: float, **style: Any) -> None:
+    """Upright lines around a height, as one path."""
+    x = np.asarray(x, float)
+    gaps = np.full(len(x), np.nan)
+    ends = np.tile([y - height, y + height, np.nan], len(x))
+    axes.plot(np.column_stack([x, x, gaps]).ravel(), ends, solid_capstyle="butt", **style)
 
 
-def _ends(seconds: Sequence[dict[str, Any]]) -> list[float]:
-    return [second["seconds"] for second in seconds]
-
-
-def _name(found: Measurement) -> str:
-    return f"{found.model.stem}, {found.result['delegate']}, threads {found.threads}: p50 {found.latency.p50_ms:.2f} ms"
-
-
-def _title(found: Sequence[Measurement]) -> str:
-    environment = found[0].result["environment"]
-    return f"Latency on {environment['board'] or environment['cpu'] or environment['machine']}"
-
-
-def _style(axes: Any) -> None:
-    axes.grid(axis="y", color=_LINES, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=_SMALL, labelcolor=_INK)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+def _quantiles(runs: Sequence[float], points: int) -> Any:
+    """All runs, or where there are more than `points`, so many quantiles of them."""
+    times = np.sort(runs)
+    return times if len(times) <= points else np.quantile(times, np.linspace(0, 1, points))

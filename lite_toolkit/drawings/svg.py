@@ -9,31 +9,11 @@ from xml.etree import ElementTree
 
 from lite_toolkit.drawings import pictures
 
-INK, MUTED, LINES, PAPER = "#010000", "#020000", "#030000", "#040000"
-SERIES = ("#000001", "#000002", "#000003", "#000004", "#000005", "#000006")
-
 # Colours that no figure shows: each stands for one of the page, which follows the reader's theme.
-_VARIABLES = {INK: "--ink", MUTED: "--muted", LINES: "--line", PAPER: "--paper"} | {
-    colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)
+_VARIABLES = {f"#{number:06x}": f"--series-{number}" for number in range(1, 7)} | {
+    f"#{number:02x}0000": f"--{name}" for number, name in enumerate(("ink", "muted", "line", "paper"), start=1)
 }
-_SETTINGS = {
-    **pictures.SETTINGS,
-    "axes.edgecolor": LINES,
-    "axes.labelcolor": MUTED,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "font.size": 9,
-    "grid.color": LINES,
-    "grid.linewidth": 0.7,
-    "path.simplify": False,  # it would drop the points that have no length
-    "text.color": INK,
-    "xtick.color": LINES,
-    "xtick.labelcolor": MUTED,
-    "ytick.color": LINES,
-    "ytick.labelcolor": MUTED,
-}
+_SETTINGS = pictures.settings(*_VARIABLES)
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 _FONT = re.compile(r"font: (\w+) ([\d.]+)px [^;]*")  # written so where the font is not of normal weight
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")

@@ -69,7 +69,7 @@ class Result:
     @property
     def on_cpu(self) -> dict[str, int]:
         """Operators that stay on the CPU by name."""
-        return dict(sum((Counter(part.on_cpu) for part in self.parts), Counter()))
+        return dict(sum((Counter(part.cpu_operators) for part in self.parts), Counter()))
 
     @property
     def parameters_bytes(self) -> int:

@@ -4,8 +4,11 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lite_toolkit.decoding import encode
 from lite_toolkit.edgetpu.executable import Package, packages
+from lite_toolkit.edgetpu.parameters import BANDWIDTHS
 from lite_toolkit.edgetpu.rules import CUSTOM_OPERATOR
 from lite_toolkit.errors import DelegateError
 from lite_toolkit.runtime import delegates
@@ -18,14 +21,19 @@ class Compiled:
 
     Attributes:
         packages: one for each custom operator, the part of the model that is mapped; none where nothing is.
-        on_cpu: the operators beside them by name.
+        cpu_operators: those beside them, counted by name.
     """
 
     file: str
     size_bytes: int
     sha256: str
     packages: tuple[Package, ...]
-    on_cpu: dict[str, int]
+    cpu_operators: dict[str, int]
+
+    @property
+    def on_cpu(self) -> int:
+        """Number of operators that stay on the CPU."""
+        return sum(self.cpu_operators.values())
 
     @property
     def cached_bytes(self) -> int:
@@ -45,8 +53,29 @@ class Compiled:
     @property
     def left(self) -> str:
         """What stays on the CPU, in one line; empty for nothing."""
-        named = ", ".join(f"{name} ×{count}" for name, count in self.on_cpu.items())
+        named = ", ".join(f"{name} ×{count}" for name, count in self.cpu_operators.items())
         return f"outside of the Edge TPU, on the CPU: {named}" if named else ""
+
+    def streaming_seconds(self, interface: str) -> tuple[float]:
+        """What streaming costs at every inference; see `BANDWIDTHS`."""
+        return (self.streamed_bytes / BANDWIDTHS[interface],)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the compiled model holds."""
+        return {
+            "file": self.file,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "compiled": True,
+            "on_cpu": self.on_cpu,
+            "cpu_operators": self.cpu_operators,
+            "cached_bytes": self.cached_bytes,
+            "streamed_bytes": self.streamed_bytes,
+            "streaming_ms": {name: 1e3 * self.streaming_seconds(name)[0] for name in BANDWIDTHS},
+            "bandwidth_bytes_per_s": dict(BANDWIDTHS),
+            "minimum_runtime": self.minimum_runtime,
+            "packages": encode(self.packages),
+        }
 
     @property
     def note(self) -> str | None:

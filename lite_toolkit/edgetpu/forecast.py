@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lite_toolkit.decoding import encode
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
-from lite_toolkit.edgetpu.parameters import CAPACITY, NARROW, WIDE, Placement, is_wide, parameter_bytes, place
+from lite_toolkit.edgetpu.parameters import BANDWIDTHS, CAPACITY, NARROW, WIDE, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
 from lite_toolkit.tflite.graph import Graph, Operator, Subgraph, read_graph
@@ -18,12 +19,7 @@ Residence = Literal["on chip", "streamed", "uncertain"]
 
 DEFAULT_RUNTIME = 14  # that compiler 16 compiles for, unless it is told a lower one
 LOWEST_RUNTIME = 10  # that compiler 16 can be told
-# Bytes a second to the device. USB 3 and PCIe: 130 of the 138 MB of VGG16 are streamed in the 296 ms that it takes on a
-# USB Accelerator, and in the 343 ms on a Dev Board (https://coral.ai/docs/edgetpu/benchmarks). USB 2: three quarters of
-# what its bulk transfers can carry, 13 packets of 512 bytes 8,000 times a second.
-BANDWIDTHS = {"usb2": 40e6, "usb3": 440e6, "pcie": 380e6}
 _CAPACITIES = 17
-ASSUMPTION = "40 MB/s over USB 2, 440 MB/s over USB 3 and 380 MB/s over PCIe, apart from inputs and outputs"
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,21 @@ class OperatorForecast:
         return self.status == rules.MAPPED
 
 
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a manifest tells of the Edge TPU, where the model was converted for it; see `Forecast`."""
+
+    name: str = "edgetpu"
+    operators: int
+    mapped: int
+    parameters_bytes: int
+    cached_bytes: tuple[int, int]
+    streamed_bytes: tuple[int, int]
+    minimum_runtime: int = DEFAULT_RUNTIME
+    lowest_runtime: int
+    uncertain: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What compiler 16 will make of a model.
@@ -63,7 +74,8 @@ class Forecast:
         parts: how many parts the compiler could map; it takes the first one only.
         refusals: why it will refuse the model as a whole.
         uncertain: what the forecast does not know, a sentence each.
-        least, most: parameters on the chip and streamed, where the room that the chip has is used least, and most.
+        cached_bytes: parameters that stay on the chip, at least and at most.
+        streamed_bytes: parameters that are sent for every inference, at least and at most.
         lowest_runtime: the runtime that its operators need at least, by the documentation.
     """
 
@@ -74,8 +86,8 @@ class Forecast:
     parts: int
     refusals: tuple[str, ...]
     uncertain: tuple[str, ...]
-    least: Placement
-    most: Placement
+    cached_bytes: tuple[int, int]
+    streamed_bytes: tuple[int, int]
     lowest_runtime: int
 
     @property
@@ -91,17 +103,7 @@ class Forecast:
     @property
     def parameters_bytes(self) -> int:
         """Of all mapped operators."""
-        return self.least.cached + self.least.streamed
-
-    @property
-    def cached_bytes(self) -> tuple[int, int]:
-        """Parameters that stay on the chip, at least and at most."""
-        return self.least.cached, self.most.cached
-
-    @property
-    def streamed_bytes(self) -> tuple[int, int]:
-        """Parameters that are sent for every inference, at least and at most."""
-        return self.most.streamed, self.least.streamed
+        return self.cached_bytes[0] + self.streamed_bytes[1]
 
     @property
     def statuses(self) -> tuple[rules.StatusCount, ...]:
@@ -119,18 +121,41 @@ class Forecast:
         count = f"{self.on_cpu} {'operator stays' if self.on_cpu == 1 else 'operators stay'} on the CPU"
         return f"{count}: {'; '.join(told)}" if told else ""
 
-    def summary(self) -> dict[str, Any]:
-        """The figures for a manifest; ranges are [least, most]."""
+    @property
+    def summary(self) -> Target:
+        """The figures for a manifest."""
+        return Target(
+            operators=len(self.operators),
+            mapped=self.mapped,
+            parameters_bytes=self.parameters_bytes,
+            cached_bytes=self.cached_bytes,
+            streamed_bytes=self.streamed_bytes,
+            lowest_runtime=self.lowest_runtime,
+            uncertain=self.uncertain,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What the compiler will do; ranges are [least, most]."""
         return {
-            "name": "edgetpu",
-            "operators": len(self.operators),
+            "file": self.file,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "compiled": False,
             "mapped": self.mapped,
+            "on_cpu": self.on_cpu,
+            "parts": self.parts,
+            "refusals": list(self.refusals),
+            "uncertain": list(self.uncertain),
+            "statuses": encode(self.statuses),
             "parameters_bytes": self.parameters_bytes,
+            "chip_capacity_bytes": list(CAPACITY),
             "cached_bytes": list(self.cached_bytes),
             "streamed_bytes": list(self.streamed_bytes),
+            "streaming_ms": {name: [1e3 * seconds for seconds in self.streaming_seconds(name)] for name in BANDWIDTHS},
+            "bandwidth_bytes_per_s": dict(BANDWIDTHS),
             "minimum_runtime": DEFAULT_RUNTIME,
             "lowest_runtime": self.lowest_runtime,
-            "uncertain": list(self.uncertain),
+            "operators": encode(self.operators),
         }
 
     def streaming_seconds(self, interface: str) -> tuple[float, float]:
@@ -178,8 +203,8 @@ def forecast(file: str, graph: Graph) -> Forecast:
         parts=len(delegated),
         refusals=tuple(_refusals(main, verdicts)),
         uncertain=(*_uncertain_memory(main, mapped, sum(sizes.values()), wide), *_uncertain(graph, operators)),
-        least=least,
-        most=most,
+        cached_bytes=(least.cached, most.cached),
+        streamed_bytes=(most.streamed, least.streamed),
         lowest_runtime=max((_runtime(operator) for operator in mapped), default=LOWEST_RUNTIME),
     )
 

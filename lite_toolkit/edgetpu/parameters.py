@@ -17,6 +17,11 @@ from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor
 BLOCK = 64  # bytes; every operator's parameters fill whole ones
 # Used plus remaining bytes for parameters in the logs of compiler 16: the least, with large activations, and the most.
 CAPACITY = (round(6.86 * 2**20), round(7.98 * 2**20))
+# Bytes a second to the device. USB 3 and PCIe: 130 of the 138 MB of VGG16 are streamed in the 296 ms that it takes on a
+# USB Accelerator, and in the 343 ms on a Dev Board (https://coral.ai/docs/edgetpu/benchmarks). USB 2: three quarters of
+# what its bulk transfers can carry, 13 packets of 512 bytes 8,000 times a second.
+BANDWIDTHS = {"usb2": 40e6, "usb3": 440e6, "pcie": 380e6}
+ASSUMPTION = "40 MB/s over USB 2, 440 MB/s over USB 3 and 380 MB/s over PCIe, apart from inputs and outputs"
 # Weights of one output: the most of a layer that stayed on the chip, and the least of one that was streamed, though
 # there was room; both are dense layers of LibrEdgeTPU. In issue 572 of google-coral/edgetpu one of 28,224 was streamed
 # too, and by the log the others had less room by twice its bytes.

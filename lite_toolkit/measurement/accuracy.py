@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +17,34 @@ class Rate:
     """How many of some images are right.
 
     Attributes:
-        correct, images: counts; `images` is at least 1.
+        correct_images, images: counts; `images` is at least 1.
     """
 
-    correct: int
+    correct_images: int
     images: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct_images <= self.images or not self.images:
+            raise ValueError(
+                f"{self.correct_images} of {self.images} images are right: must be 0 of 1, or more of more"
+            )
 
     @property
     def percent(self) -> float:
         """The share that is right."""
-        return 100 * self.correct / self.images
+        return 100 * self.correct_images / self.images
 
     @property
     def interval_percent(self) -> tuple[float, float]:
         """Wilson's interval of 95% confidence."""
-        low, high = wilson(self.correct, self.images)
+        low, high = wilson(self.correct_images, self.images)
         return 100 * low, 100 * high
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, and what they say."""
+        low, high = self.interval_percent
+        counts = {"images": self.images, "correct_images": self.correct_images}
+        return counts | {"accuracy_percent": self.percent, "low_percent": low, "high_percent": high}
 
 
 @dataclass(frozen=True)
@@ -65,38 +78,68 @@ class Pairing:
     """Two models on the same images, by their top-1.
 
     Attributes:
-        images: number of images.
-        same: images for which both give the same class, right or wrong.
-        both, neither, only_model, only_reference: images that are right with both, none or one of them.
+        same_images: for which both give the same class, right or wrong.
+        both_correct_images, neither_correct_images, only_model_correct_images, only_reference_correct_images: that are
+            right with both, none or one of them.
     """
 
-    images: int
-    same: int
-    both: int
-    neither: int
-    only_model: int
-    only_reference: int
+    same_images: int
+    both_correct_images: int
+    only_model_correct_images: int
+    only_reference_correct_images: int
+    neither_correct_images: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.same_images <= self.images or not self.images:
+            raise ValueError(f"{self.same_images} of {self.images} images have the same class: must be 0 of 1, or more")
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        alone = self.only_model_correct_images + self.only_reference_correct_images
+        return self.both_correct_images + alone + self.neither_correct_images
 
     @property
     def agreement_percent(self) -> float:
         """Images for which both give the same class."""
-        return 100 * self.same / self.images
+        return 100 * self.same_images / self.images
 
     @property
     def change_points(self) -> float:
         """Top-1 of the model less that of the reference, in percentage points."""
-        return 100 * (self.only_model - self.only_reference) / self.images
+        return 100 * (self.only_model_correct_images - self.only_reference_correct_images) / self.images
 
     @property
     def interval_points(self) -> tuple[float, float]:
         """Newcombe's interval of 95% confidence of the change, in percentage points."""
-        low, high = paired_difference(self.both, self.only_model, self.only_reference, self.neither)
+        low, high = paired_difference(
+            self.both_correct_images,
+            self.only_model_correct_images,
+            self.only_reference_correct_images,
+            self.neither_correct_images,
+        )
         return 100 * low, 100 * high
 
     @property
     def mcnemar_p(self) -> float:
         """The exact two-sided p of McNemar's test."""
-        return mcnemar(self.only_model, self.only_reference)
+        return mcnemar(self.only_model_correct_images, self.only_reference_correct_images)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, and what they say."""
+        low, high = self.interval_points
+        return {
+            "same_images": self.same_images,
+            "agreement_percent": self.agreement_percent,
+            "both_correct_images": self.both_correct_images,
+            "only_model_correct_images": self.only_model_correct_images,
+            "only_reference_correct_images": self.only_reference_correct_images,
+            "neither_correct_images": self.neither_correct_images,
+            "top1_change_points": self.change_points,
+            "low_points": low,
+            "high_points": high,
+            "mcnemar_p": self.mcnemar_p,
+        }
 
 
 def accuracy(best: Classes, tied: NDArray[np.bool_], truth: Classes, top: Sequence[int]) -> Accuracy:
@@ -123,12 +166,11 @@ def pairing(model: Classes, reference: Classes, truth: Classes) -> Pairing:
     """Two models by their top-1 classes; all (images,)."""
     right, expected = model == truth, reference == truth
     return Pairing(
-        images=len(truth),
-        same=int((model == reference).sum()),
-        both=int((right & expected).sum()),
-        neither=int((~right & ~expected).sum()),
-        only_model=int((right & ~expected).sum()),
-        only_reference=int((~right & expected).sum()),
+        same_images=int((model == reference).sum()),
+        both_correct_images=int((right & expected).sum()),
+        only_model_correct_images=int((right & ~expected).sum()),
+        only_reference_correct_images=int((~right & expected).sum()),
+        neither_correct_images=int((~right & ~expected).sum()),
     )
 
 
@@ -140,7 +182,7 @@ def shifted(best: Classes, truth: Classes) -> int | None:
     here = Rate(int((best[:, 0] == truth).sum()), len(truth))
     for shift in (-1, 1):
         there = Rate(int((best[:, 0] == truth + shift).sum()), len(truth))
-        if there.correct >= 2 * here.correct and there.interval_percent[0] > here.interval_percent[1]:
+        if there.correct_images >= 2 * here.correct_images and there.interval_percent[0] > here.interval_percent[1]:
             return shift
     return None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,12 @@ class Distribution:
     @classmethod
     def of(cls, nanoseconds: Sequence[int]) -> Distribution:
         """The distribution of at least one run."""
-        times = np.asarray(nanoseconds, np.float64) / 1e6
+        return cls.of_milliseconds(np.asarray(nanoseconds, np.float64) / 1e6)
+
+    @classmethod
+    def of_milliseconds(cls, milliseconds: ArrayLike) -> Distribution:
+        """The same of milliseconds."""
+        times = np.asarray(milliseconds, np.float64)
         p50, p90, p95, p99 = (float(value) for value in np.percentile(times, (50, 90, 95, 99)))
         mean, std, least, most = float(times.mean()), float(times.std()), float(times.min()), float(times.max())
         return cls(len(times), mean, std, least, p50, p90, p95, p99, most)
@@ -46,7 +52,3 @@ class Distribution:
     def variation(self) -> float:
         """The coefficient of variation: standard deviation over mean."""
         return self.std_ms / self.mean_ms
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields."""
-        return asdict(self)

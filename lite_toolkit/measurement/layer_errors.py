@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
+from lite_toolkit.measurement.loss import LayerError
 from lite_toolkit.runtime.interpreter import TensorInfo, interpreter
 from lite_toolkit.tflite.graph import Tensor, read_graph
-from lite_toolkit.tflite.layers import Granularity, Layer, common_layers
+from lite_toolkit.tflite.layers import Layer, common_layers
 from lite_toolkit.tflite.surgery import expose, isolate
 
 FloatArray = NDArray[np.float32]
@@ -19,51 +18,6 @@ FloatArray = NDArray[np.float32]
 # A channel's slope says nothing where its variance is less than this part of the mean one, or than what rounding to
 # float32 leaves of its power.
 _STEADY, _ROUNDED = 0.01, 1e-6
-
-
-@dataclass(frozen=True)
-class LayerError:
-    """The error of one layer's output, quantized less float, over all images.
-
-    A layer's own error is what it adds: the error where its inputs are the float network's, quantized. None stands for
-    a figure that does not exist, such as the ratio to an error of 0.
-
-    Attributes:
-        name, operator, weights: as in `layers.Layer`.
-        tensor: the output's name in the float graph.
-        dtype: of the output in the quantized graph.
-        sqnr_db: 10 log10(signal power / error power) in the running network.
-        own_sqnr_db: the same for the own error.
-        drop_db: SQNR that the errors of its inputs would leave, less `sqnr_db`; below 0 where errors cancel.
-        bias_percent: of the own error power, what lies in the mean error of each channel (of the last axis).
-        slope: of the least-squares line from float to quantized values, with exact inputs.
-        worst_slope: the slope of the channel where it is farthest from 1, of those that vary.
-        slope_percent: of the own error power, what lies in the slopes of the channels.
-        saturated_percent: float values that lie outside the range of the quantized output.
-        clipping_percent: of the own error power, what these values lose.
-        rounding_percent: of the own error power, that of rounding to steps of the output's scale, scale^2 / 12; above
-            100 where most values are exactly 0, which is not rounded.
-    """
-
-    name: str
-    operator: str
-    tensor: str
-    dtype: str
-    weights: Granularity | None
-    sqnr_db: float | None
-    own_sqnr_db: float | None
-    drop_db: float | None
-    bias_percent: float | None
-    slope: float | None
-    worst_slope: float | None
-    slope_percent: float | None
-    saturated_percent: float
-    clipping_percent: float | None
-    rounding_percent: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields."""
-        return asdict(self)
 
 
 def measure(reference: bytes, quantized: bytes, images: Iterable[FloatArray]) -> tuple[LayerError, ...]:

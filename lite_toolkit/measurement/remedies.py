@@ -1,21 +1,12 @@
 """What helps against the error of a layer, told from its figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from lite_toolkit.measurement.layer_errors import LayerError
+from lite_toolkit.measurement.loss import Finding, LayerError
 
 _MUCH = 20.0  # percent of the own error power from which a cause is worth a remedy
 _WRONG = 0.1  # distance of the slope over all channels from 1 that is more than noise
 _MOST = 50.0  # rounding is in every quantized output, and worth one only where the rest is less
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One of the worst layers, and what helps, a phrase each."""
-
-    layer: LayerError
-    remedies: tuple[str, ...]
 
 
 def worst(layers: Sequence[LayerError], count: int = 5) -> tuple[Finding, ...]:
@@ -26,7 +17,7 @@ def worst(layers: Sequence[LayerError], count: int = 5) -> tuple[Finding, ...]:
     """
     known = [(layer.own_sqnr_db, layer) for layer in layers if layer.own_sqnr_db is not None]
     lowest = sorted(known, key=lambda pair: pair[0])[:count]
-    return tuple(Finding(layer, tuple(remedies(layer))) for _, layer in lowest)
+    return tuple(Finding(layer.name, layer.tensor, tuple(remedies(layer))) for _, layer in lowest)
 
 
 def remedies(layer: LayerError) -> list[str]:

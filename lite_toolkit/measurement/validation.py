@@ -3,9 +3,8 @@
 import dataclasses
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,72 +13,13 @@ from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, PreparedI
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement.description import describe, together
+from lite_toolkit.measurement.loss import Assessment, Comparison, ScoreKind
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.tflite.graph import read_graph
 
-if TYPE_CHECKING:
-    from lite_toolkit.measurement.layer_errors import LayerError
-    from lite_toolkit.measurement.remedies import Finding
-
-ScoreKind = Literal["logits", "probabilities"]
-
 _TOP = 5
 _LEAST_PROBABILITY = 1e-6  # an 8-bit softmax rounds most classes to 0, whose logarithm would be infinite
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What quantization cost on some images.
-
-    Attributes:
-        images: number of images compared.
-        agreement_percent: images whose highest score has the same class; the lowest index wins a tie.
-        top5_agreement_percent: images whose highest float score has a class among the quantized model's best five.
-        sqnr_db: signal to quantization noise ratio of the mean-centred scores; None where they are equal.
-        kl_divergence_nats: mean over the images of the Kullback-Leibler divergence from the float model's
-            probabilities to the quantized model's.
-        largest_difference: of any score.
-        scores: what the scores were taken for; the softmax of logits are the probabilities.
-    """
-
-    images: int
-    agreement_percent: float
-    top5_agreement_percent: float
-    sqnr_db: float | None
-    kl_divergence_nats: float
-    largest_difference: float
-    scores: ScoreKind
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, with numbers as JSON has them."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What quantization cost, and where.
-
-    Attributes:
-        comparison: of the scores.
-        layers: the error of each, in the order of execution.
-        worst: the layers that add most error, and what helps, the worst first.
-    """
-
-    comparison: Comparison
-    layers: "tuple[LayerError, ...]"
-    worst: "tuple[Finding, ...]"
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields; of the worst layers, which they are and what helps."""
-        return {
-            "comparison": self.comparison.to_json(),
-            "layers": [layer.to_json() for layer in self.layers],
-            "worst": [
-                {"name": finding.layer.name, "tensor": finding.layer.tensor, "remedies": list(finding.remedies)}
-                for finding in self.worst
-            ],
-        }
 
 
 @dataclass(frozen=True)

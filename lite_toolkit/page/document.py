@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit.documents import shown
 from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import MissingExtraError, ReportError
 from lite_toolkit.page import plots, reproduction, tables, thumbnails
-from lite_toolkit.page.overview import Overview, overview, title
+from lite_toolkit.page.overview import Overview, Timing, overview, title
 from lite_toolkit.progress import Steps
-from lite_toolkit.reports.reading import KINDS
-from lite_toolkit.reports.results import Source, Timing
+from lite_toolkit.reports.reading import KINDS, Source
+from lite_toolkit.text import LONGEST_TEXT, cleaned
 from lite_toolkit.version import __version__
 
 _TEMPLATE = "page.html"
@@ -76,7 +75,7 @@ def _examples(found: Overview, images: Path, class_index: Path | None) -> dict[s
     """Pictures by the titles of those confusions that are of these images, and by class."""
     if not found.confusions:
         raise ReportError(f"--images {images}: there is no evaluation with confusions to show images of")
-    name = shown(images.resolve().name)
+    name = cleaned(images.resolve().name, LONGEST_TEXT)
     groups = [group for group in found.confusions if group.data == name]
     if not groups:
         others = ", ".join(dict.fromkeys(group.data for group in found.confusions))
@@ -111,7 +110,7 @@ def _latency(found: Overview) -> dict[str, Any]:
     return {
         "strips": plots.distributions(found),
         "latencies": tables.latencies(found),
-        "doubts": [(name, timing.doubts) for name, timing in timings if timing.doubts],
+        "doubts": [(name, timing.measured.doubts) for name, timing in timings if timing.measured.doubts],
         "runs": [
             (plots.runs(found, timing, number, len(timings)), tables.tenths(name, timing))
             for number, (name, timing) in numbered
@@ -119,23 +118,23 @@ def _latency(found: Overview) -> dict[str, Any]:
         "sustained": [
             (name, plots.sustained(found, timing, number), tables.sustained(name, timing))
             for number, (name, timing) in numbered
-            if timing.sustained
+            if timing.measured.sustained
         ],
-        "stages": [tables.stages(name, timing) for name, timing in timings if timing.stages],
+        "stages": [tables.stages(name, timing) for name, timing in timings if timing.measured.pipeline],
         "kinds": tables.kinds(found),
         "slowest": tables.slowest(found),
     }
 
 
 def _layers(found: Overview) -> Iterator[tuple[str, plots.Plot, tables.Table | None, tables.Table | None]]:
-    losses = [(model, loss) for model in found.models for loss in model.losses if loss.layers]
+    losses = [(model, loss) for model in found.models for loss in model.losses if loss.assessment.layers]
     for number, (model, loss) in enumerate(losses):
         yield model.title, plots.layers(loss, number), tables.worst(loss), tables.layers(loss)
 
 
 def _order(source: Source) -> int:
     """A model is made before it is judged and timed."""
-    return list(KINDS).index(source.kind)
+    return KINDS.index(type(source.report))
 
 
 def _title(found: Overview, timing: Timing) -> str:

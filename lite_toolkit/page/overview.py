@@ -1,15 +1,21 @@
 """Results of many files, brought together by model and by machine."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lite_toolkit.devices.profiles import HERE
+from lite_toolkit.edgetpu.compiled import Compiled
+from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.reports.benchmark import Benchmark, Environment, Measurement, Profile
 from lite_toolkit.reports.comparison import HOST
-from lite_toolkit.reports.results import Chip, Class, Judged, Loss, Machine, Origin, Profile, Source, Timing
+from lite_toolkit.reports.evaluation import Class, Evaluation, Reference, Subject
+from lite_toolkit.reports.manifest import Manifest
+from lite_toolkit.reports.reading import Source
+from lite_toolkit.reports.validation import Loss, Validation
 from lite_toolkit.runtime.delegates import XNNPACK
 
 T = TypeVar("T")
@@ -18,19 +24,45 @@ CONFUSIONS_SHOWN = 12
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What measured: the device's name in the report, and what it is."""
+
+    device: str
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A measurement of latency, and where it was made."""
+
+    machine: Machine
+    measured: Measurement
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A model operator by operator, and where it was measured."""
+
+    machine: Machine
+    profile: Profile
+
+
+@dataclass(frozen=True)
 class Model:
     """Everything that is known of one model, by the name of its file.
 
     Attributes:
         losses: those that `validate` measured or, where there are none, the manifests'.
+        judged: where it was evaluated, or was the reference of another model: then without classes.
+        chips: what the Edge TPU compiler will do with it, or did.
     """
 
     name: str
-    origins: tuple[Origin, ...]
+    origins: tuple[Manifest, ...]
     losses: tuple[Loss, ...]
-    judged: tuple[Judged, ...]
+    judged: tuple[Evaluation, ...]
     timings: tuple[Timing, ...]
-    chips: tuple[Chip, ...]
+    chips: tuple[Forecast | Compiled, ...]
 
     @property
     def title(self) -> str:
@@ -40,19 +72,19 @@ class Model:
     @property
     def sizes_bytes(self) -> list[int]:
         """The sizes of the file that results tell, each once."""
-        told = [one.size_bytes for one in self.origins] + [one.size_bytes for one in self.chips]
+        told = [one.model.size_bytes for one in self.origins] + [one.size_bytes for one in self.chips]
         return list(dict.fromkeys(told + [timing.measured.size_bytes for timing in self.timings]))
 
     @property
     def sha256(self) -> list[str]:
         """The hashes of the file that results tell, each once."""
-        told = [one.sha256 for one in self.origins] + [one.sha256 for one in self.judged]
+        told = [one.model.sha256 for one in self.origins] + [one.model.sha256 for one in self.judged]
         return list(dict.fromkeys(told + [one.sha256 for one in self.chips]))
 
     @property
     def top1(self) -> Rate | None:
         """Of the evaluation with the most images."""
-        rates = [judged.evaluated.top[1] for judged in self.judged]
+        rates = [judged.rates[1] for judged in self.judged]
         return max(rates, key=lambda rate: rate.images) if rates else None
 
 
@@ -77,19 +109,19 @@ class Confusions:
     """
 
     title: str
-    judged: tuple[Judged, ...]
+    judged: tuple[Evaluation, ...]
     pairs: tuple[Confusion, ...]
     count: int
 
     @property
     def data(self) -> str:
         """The name of the images' folder."""
-        return self.judged[0].evaluated.data
+        return self.judged[0].data
 
     @property
     def columns(self) -> list[str]:
         """What was judged."""
-        return [title(one.evaluated.model) + ran(one) for one in self.judged]
+        return [title(one.model.file) + ran(one) for one in self.judged]
 
 
 @dataclass(frozen=True)
@@ -105,7 +137,7 @@ class Overview:
     sources: tuple[Source, ...]
     models: tuple[Model, ...]
     machines: dict[Machine, str]
-    profiles: tuple[Profile, ...]
+    profiles: tuple[Profiled, ...]
     confusions: tuple[Confusions, ...]
     notes: tuple[str, ...]
 
@@ -121,7 +153,7 @@ def title(file: str) -> str:
     return file.removesuffix(".tflite") or file
 
 
-def ran(judged: Judged) -> str:
+def ran(judged: Evaluation) -> str:
     """Where an evaluation ran, and by which delegate, to be added to a name; nothing where that is the usual."""
     where = "" if judged.device == HERE else f" on {judged.device}"
     return where + _by(judged.delegate)
@@ -134,49 +166,66 @@ def _by(delegate: str | None) -> str:
 
 def overview(sources: Sequence[Source]) -> Overview:
     """Bring the results of all files together; what two files tell alike counts once."""
-    models = tuple(_models(sources))
-    judged = [one for model in models for one in model.judged]
+    benchmarks = [(Machine(one.device, one.environment), one) for source in sources for one in source.of(Benchmark)]
+    models = tuple(
+        _models(sources, _once(Timing(where, one) for where, all_ in benchmarks for one in all_.measurements))
+    )
     return Overview(
         sources=tuple(sources),
         models=models,
-        machines=_titles(_all(sources, Machine)),
-        profiles=tuple(_all(sources, Profile)),
-        confusions=tuple(_confusions(judged)),
+        machines=_titles(_once(machine for machine, _ in benchmarks)),
+        profiles=tuple(_once(Profiled(where, one) for where, all_ in benchmarks for one in all_.profiles)),
+        confusions=tuple(_confusions([one for model in models for one in model.judged])),
         notes=tuple(_notes(models)),
     )
 
 
-def _all(sources: Sequence[Source], kind: type[T]) -> list[T]:
+def _once(values: Iterable[T]) -> list[T]:
+    """Each of equal values once; not all can be hashed."""
     found: list[T] = []
-    for source in sources:
-        found += [value for value in source.of(kind) if value not in found]
+    for value in values:
+        if value not in found:
+            found.append(value)
     return found
 
 
-def _models(sources: Sequence[Source]) -> Iterator[Model]:
-    origins, chips = _all(sources, Origin), _all(sources, Chip)
-    losses, judged, timings = _all(sources, Loss), _all(sources, Judged), _all(sources, Timing)
-    whole = [one for one in judged if one.classes]
-    # A reference brings its top-1 alone; its own evaluation on the same images tells more.
-    known = {(one.sha256, one.evaluated.data, one.device) for one in whole}
-    judged = whole + [
-        one for one in judged if not one.classes and (one.sha256, one.evaluated.data, one.device) not in known
-    ]
+def _all(sources: Sequence[Source], kind: type[T]) -> list[T]:
+    return _once(part for source in sources for part in source.of(kind))
+
+
+def _models(sources: Sequence[Source], timings: Sequence[Timing]) -> Iterator[Model]:
+    origins = _all(sources, Manifest)
+    chips: list[Forecast | Compiled] = [*_all(sources, Forecast), *_all(sources, Compiled)]
+    losses = [one.loss for one in origins if one.loss] + [one.loss for one in _all(sources, Validation)]
+    judged = _judged(_all(sources, Evaluation))
     names = dict.fromkeys(
-        [*(origin.model for origin in origins), *(timing.measured.model for timing in timings)]
-        + [*(loss.quantized.model for loss in losses), *(one.evaluated.model for one in judged)]
-        + [chip.model for chip in chips]
+        [*(origin.model.file for origin in origins), *(timing.measured.model for timing in timings)]
+        + [*(loss.model for loss in losses), *(one.model.file for one in judged)]
+        + [chip.file for chip in chips]
     )
     for name in names:
-        mine = [loss for loss in losses if loss.quantized.model == name]
+        mine = [loss for loss in losses if loss.model == name]
         yield Model(
             name=name,
-            origins=tuple(origin for origin in origins if origin.model == name),
+            origins=tuple(origin for origin in origins if origin.model.file == name),
             losses=tuple([loss for loss in mine if loss.reference] or mine),
-            judged=tuple(one for one in judged if one.evaluated.model == name),
+            judged=tuple(one for one in judged if one.model.file == name),
             timings=tuple(timing for timing in timings if timing.measured.model == name),
-            chips=tuple(chip for chip in chips if chip.model == name),
+            chips=tuple(chip for chip in chips if chip.file == name),
         )
+
+
+def _judged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """With the references, of which only the top-k is known; their own evaluation on the same images tells more."""
+    known = {(one.model.sha256, one.data, one.device) for one in evaluations}
+    references = _once(_as_judged(one, one.reference) for one in evaluations if one.reference)
+    return [*evaluations, *(one for one in references if (one.model.sha256, one.data, one.device) not in known)]
+
+
+def _as_judged(found: Evaluation, reference: Reference) -> Evaluation:
+    model = Subject(reference.file, reference.sha256)
+    nothing: dict[str, Any] = {"classes": (), "confusions": (), "reference": None, "pairing": None, "notes": ()}
+    return replace(found, model=model, top=reference.top, **nothing)
 
 
 def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
@@ -184,7 +233,7 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
     hosts: dict[str, list[tuple[str, ...]]] = {}
     titles = {}
     for machine in machines:
-        known = dict(machine.environment)
+        known = machine.environment.facts
         told = known.get("board") or known.get("cpu") or known.get("machine", machine.device)
         name = told if machine.device == HERE else machine.device
         host = tuple(known.get(fact, "") for fact in HOST)
@@ -196,11 +245,14 @@ def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:
     return titles
 
 
-def _confusions(judged: Sequence[Judged]) -> Iterator[Confusions]:
+def _confusions(judged: Sequence[Evaluation]) -> Iterator[Confusions]:
     numbers: Counter[str] = Counter()
-    for data, classes in dict.fromkeys((one.evaluated.data, one.classes) for one in judged if one.confusions):
-        group = [one for one in judged if (one.evaluated.data, one.classes) == (data, classes) and one.confusions]
-        counts = [{(truth, predicted): images for truth, predicted, images in one.confusions} for one in group]
+    groups: dict[tuple[str, tuple[Class, ...]], list[Evaluation]] = {}
+    for one in judged:
+        if one.confusions:
+            groups.setdefault((one.data, tuple(row.truth for row in one.classes)), []).append(one)
+    for (data, _), group in groups.items():
+        counts = [{confusion.pair: confusion.images for confusion in one.confusions} for one in group]
         pairs = dict.fromkeys(pair for found in counts for pair in found)
         rows = [Confusion(*pair, tuple(found.get(pair, 0) for found in counts)) for pair in pairs]
         rows.sort(key=lambda row: (-sum(row.images), row.truth.index, row.predicted.index))

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
-from lite_toolkit.page.overview import Model, Overview, ran, title
+from lite_toolkit.page.overview import Model, Overview, Profiled, Timing, ran, title
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.results import Judged, Loss, Profile, Range, Timing
+from lite_toolkit.reports.benchmark import Times
+from lite_toolkit.reports.evaluation import Evaluation
+from lite_toolkit.reports.validation import Loss
 
 OPERATORS_SHOWN = 15
 _TENTHS = 10
@@ -52,9 +55,9 @@ def summary(found: Overview) -> list[Summary]:
         Summary(
             name=model.title,
             size=", ".join(figures.size(size) for size in model.sizes_bytes) or "–",
-            top1=tuple(_rate(one.evaluated.top[1]) for one in model.judged),
-            agreement=tuple(f"{loss.quantized.agreement.percent:.1f}%" for loss in model.losses),
-            sqnr=tuple(f"{figures.decimal(loss.quantized.sqnr_db)} dB" for loss in model.losses),
+            top1=tuple(_rate(one.rates[1]) for one in model.judged),
+            agreement=tuple(f"{loss.comparison.agreement_percent:.1f}%" for loss in model.losses),
+            sqnr=tuple(f"{figures.decimal(loss.comparison.sqnr_db)} dB" for loss in model.losses),
             latencies=tuple(_latency(found, timing) for timing in model.timings),
             cached=tuple(_memory(chip.cached_bytes) for chip in model.chips),
             streamed=tuple(_memory(chip.streamed_bytes) for chip in model.chips),
@@ -79,28 +82,21 @@ def losses(found: Overview) -> Table | None:
 
 def worst(loss: Loss) -> Table | None:
     """The layers that add most error, and what helps."""
+    worst = zip(loss.assessment.worst_layers, loss.assessment.worst, strict=True)
     rows = [
-        (f"{rank}. {loss.layers[place].name}", figures.decimal(loss.layers[place].own_sqnr_db), "; ".join(remedies))
-        for rank, (place, remedies) in enumerate(loss.worst, start=1)
+        (f"{rank}. {layer.name}", figures.decimal(layer.own_sqnr_db), "; ".join(finding.remedies))
+        for rank, (layer, finding) in enumerate(worst, start=1)
     ]
-    return _table(
-        f"Layers of {loss.quantized.model} that add most error", ("layer", ">own SQNR dB", "what helps"), rows
-    )
+    return _table(f"Layers of {loss.model} that add most error", ("layer", ">own SQNR dB", "what helps"), rows)
 
 
 def layers(loss: Loss) -> Table | None:
     """The error of each layer."""
     rows = [
-        (
-            *(f"{number}. {layer.name}", layer.operator),
-            *(figures.decimal(value) for value in (layer.sqnr_db, layer.own_sqnr_db, layer.drop_db)),
-            figures.decimal(layer.bias_percent),
-            *(figures.decimal(value, 3) for value in (layer.slope, layer.saturated_percent)),
-        )
-        for number, layer in enumerate(loss.layers, start=1)
+        (f"{number}. {name}", *cells)
+        for number, (name, *cells) in enumerate(map(figures.layer, loss.assessment.layers), start=1)
     ]
-    columns = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
-    return _table(f"Layers of {loss.quantized.model}, in order of execution", columns, rows)
+    return _table(f"Layers of {loss.model}, in order of execution", figures.LAYER, rows)
 
 
 def latencies(found: Overview) -> Table | None:
@@ -115,9 +111,9 @@ def latencies(found: Overview) -> Table | None:
 
 def tenths(name: str, timing: Timing) -> Table | None:
     """Medians of the first to the last tenth of the runs."""
-    parts = [part for part in np.array_split(np.asarray(timing.measured.runs_ns) / 1e6, _TENTHS) if len(part)]
+    parts = [part for part in np.array_split(np.asarray(timing.measured.latency.raw_ms), _TENTHS) if len(part)]
     rows = [
-        (f"{number}", *(_milliseconds(float(value)) for value in (part.min(), np.median(part), part.max())))
+        (f"{number}", *(figures.milliseconds(float(value)) for value in (part.min(), np.median(part), part.max())))
         for number, part in enumerate(parts, start=1)
     ]
     return _table(f"Runs of {name} in their order, ms", ("tenth", ">least", ">median", ">most"), rows)
@@ -125,46 +121,40 @@ def tenths(name: str, timing: Timing) -> Table | None:
 
 def stages(name: str, timing: Timing) -> Table | None:
     """The way from an image file to the scores."""
-    rows = [
-        (name, *(_milliseconds(value) for value in (times.p50_ms, times.p95_ms, times.p99_ms)))
-        for name, times in timing.stages
-    ]
+    stages = timing.measured.pipeline.stages if timing.measured.pipeline else {}
+    rows = [(stage, *_percentiles(times, "p50_ms", "p95_ms", "p99_ms")) for stage, times in stages.items()]
     return _table(f"From an image file to the scores of {name}, ms", ("stage", ">p50", ">p95", ">p99"), rows)
 
 
 def sustained(name: str, timing: Timing) -> Table | None:
     """The seconds of sustained runs, in tenths."""
-    step = -(-len(timing.sustained) // _TENTHS)
-    groups = [timing.sustained[start : start + step] for start in range(0, len(timing.sustained), step)]
     rows = []
-    for group in groups:
-        heat = [second.temperature_celsius for second in group if second.temperature_celsius is not None]
-        clock = [second.frequency_mhz for second in group if second.frequency_mhz is not None]
-        middle = float(np.median([second.middle_ms for second in group]))
-        means = float(np.mean(clock)) if clock else None
-        figured = figures.decimal(means, 0), figures.decimal(max(heat, default=None))
-        rows.append((f"{group[-1].end:.0f}", _milliseconds(middle), *figured))
+    for group in figures.tenths(timing.measured.sustained):
+        middle = float(np.median([second.band_ms[1] for second in group]))
+        rows.append((f"{group[-1].seconds:.0f}", figures.milliseconds(middle), *figures.clock_and_heat(group)))
     return _table(f"Sustained runs of {name}", ("until second", ">median ms", ">MHz", ">°C"), rows)
 
 
 def kinds(found: Overview) -> Table | None:
     """The time that each kind of operator takes in each model that was profiled."""
     times: dict[str, dict[int, float]] = {}
-    for number, profile in enumerate(found.profiles):
-        for one in profile.operators:
+    for number, profiled in enumerate(found.profiles):
+        for one in profiled.profile.operators:
             spent = times.setdefault(one.operator, {})
             spent[number] = spent.get(number, 0.0) + one.p50_ms
-    columns = tuple(f">{_profiled(found, profile)}" for profile in found.profiles)
+    columns = tuple(f">{_where(found, profiled)}" for profiled in found.profiles)
     ordered = sorted(times.items(), key=lambda item: -sum(item[1].values()))
     rows = [(name, *(_optional(spent.get(number)) for number in range(len(columns)))) for name, spent in ordered]
-    rows.append(("whole model", *(_milliseconds(profile.whole_ms) for profile in found.profiles)))
+    rows.append(
+        ("whole model", *(figures.milliseconds(one.profile.latency.distribution.p50_ms) for one in found.profiles))
+    )
     caption = "Operators by kind, ms with one thread; each ran as a model of its own"
     return _table(caption, ("operator", *columns), rows if found.profiles else ())
 
 
 def slowest(found: Overview) -> list[tuple[str, Table | None]]:
     """The slowest operators of each model that was profiled."""
-    return [(name, _slowest(name, profile)) for profile in found.profiles for name in (_profiled(found, profile),)]
+    return [(name, _slowest(name, one)) for one in found.profiles for name in (_where(found, one),)]
 
 
 def chips(found: Overview) -> Table | None:
@@ -172,11 +162,10 @@ def chips(found: Overview) -> Table | None:
     rows = [
         (
             model.title,
-            "compiled" if chip.mapped is None else "forecast",
-            "–" if chip.mapped is None else str(chip.mapped),
+            *(("forecast", str(chip.mapped)) if isinstance(chip, Forecast) else ("compiled", "–")),
             str(chip.on_cpu),
             *(_memory(chip.cached_bytes), _memory(chip.streamed_bytes)),
-            f"{_range([figures.decimal(ms) for ms in chip.streaming_ms])} ms",
+            f"{_range([figures.decimal(1e3 * seconds) for seconds in chip.streaming_seconds('usb3')])} ms",
         )
         for model in found.models
         for chip in model.chips
@@ -188,15 +177,19 @@ def chips(found: Overview) -> Table | None:
 def left(found: Overview) -> Table | None:
     """The operators that stay on the CPU, and why."""
     rows = dict.fromkeys(
-        (model.title, *operator) for model in found.models for chip in model.chips for operator in chip.left
+        (model.title, operator.name, operator.reason, operator.remedy)
+        for model in found.models
+        for chip in model.chips
+        for operator in (chip.operators if isinstance(chip, Forecast) else ())
+        if operator.reason
     )
     return _table("Operators on the CPU", ("model", "operator", "why", "what to do"), rows)
 
 
 def machines(found: Overview) -> Table | None:
     """What measured."""
-    names = list(dict.fromkeys(name for machine in found.machines for name, _ in machine.environment))
-    told = [(title, dict(machine.environment)) for machine, title in found.machines.items()]
+    told = [(title, machine.environment.facts) for machine, title in found.machines.items()]
+    names = list(dict.fromkeys(name for _, known in told for name in known))
     rows = [(title, *(known.get(name) or "–" for name in names)) for title, known in told]
     return _table("Machines that measured", ("device", *names), rows)
 
@@ -205,8 +198,9 @@ def origins(found: Overview) -> Table | None:
     """Where each model comes from, and with what it was made."""
     rows = [
         (
-            *(model.title, origin.weights, origin.recipe, origin.calibration or "–"),
-            ", ".join(f"{name} {version}" for name, version in origin.versions),
+            *(model.title, origin.weights.source, origin.recipe.name),
+            origin.calibration.description if origin.calibration else "–",
+            ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
         )
         for model in found.models
         for origin in model.origins
@@ -216,14 +210,14 @@ def origins(found: Overview) -> Table | None:
 
 def hashes(found: Overview) -> Table | None:
     """The sha256 of models and weights."""
-    weights = {origin.model: origin.weights_sha256 for model in found.models for origin in model.origins}
+    weights = {origin.model.file: origin.weights.sha256 for model in found.models for origin in model.origins}
     rows = [(model.title, digest, weights.get(model.name) or "–") for model in found.models for digest in model.sha256]
     return _table("sha256 of models", ("model", "#model's", "#weights'"), rows)
 
 
 def files(found: Overview) -> Table | None:
     """The files that this page was made from."""
-    rows = [(one.file, one.kind, one.toolkit_version, one.sha256) for one in found.sources]
+    rows = [(one.file, one.report.KIND, one.toolkit_version, one.sha256) for one in found.sources]
     return _table("Files that this page was made from", ("file", "|what it is", "|lite-toolkit", "#sha256"), rows)
 
 
@@ -232,47 +226,47 @@ def _table(caption: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...
     return Table(caption, columns, found) if found else None
 
 
-def _judged(model: Model, one: Judged) -> tuple[str, ...]:
-    others = ", ".join(f"top-{k} {rate.percent:.1f}%" for k, rate in sorted(one.evaluated.top.items()) if k > 1)
-    images = f"{one.evaluated.top[1].images:,} of {one.evaluated.data}" + ran(one)
-    row = (model.title, images, _rate(one.evaluated.top[1]), others or "–")
-    if one.pairing is None:
+def _judged(model: Model, one: Evaluation) -> tuple[str, ...]:
+    others = ", ".join(f"top-{k} {rate.percent:.1f}%" for k, rate in one.rates.items() if k > 1)
+    images = f"{one.rates[1].images:,} of {one.data}" + ran(one)
+    row = (model.title, images, _rate(one.rates[1]), others or "–")
+    if one.pairing is None or one.reference is None:
         return (*row, "–", "–", "–", "–")
     low, high = one.pairing.interval_points
     change = f"{one.pairing.change_points:+.2f} ({low:+.2f} to {high:+.2f})"
     same = f"{one.pairing.agreement_percent:.1f}%"
-    return (*row, title(one.pairing.reference), same, change, f"{one.pairing.mcnemar_p:.3g}")
+    return (*row, title(one.reference.file), same, change, f"{one.pairing.mcnemar_p:.3g}")
 
 
 def _loss(model: Model, loss: Loss) -> tuple[str, ...]:
     against = title(loss.reference) if loss.reference else "float32, at conversion"
-    data = f"{loss.quantized.agreement.images} held out of {loss.quantized.data}"
+    found = loss.comparison
+    data = f"{found.images} held out of {loss.data}"
     return (
-        *(model.title, against, (loss.quantized.data or "–") if loss.reference else data),
-        *(f"{rate.percent:.1f}%" for rate in (loss.quantized.agreement, loss.quantized.top5_agreement)),
-        *(loss.scores, figures.decimal(loss.quantized.sqnr_db)),
-        f"{loss.quantized.kl_divergence_nats:.4f}",
+        *(model.title, against, (loss.data or "–") if loss.reference else data),
+        *(f"{percent:.1f}%" for percent in (found.agreement_percent, found.top5_agreement_percent)),
+        *(found.scores, figures.decimal(found.sqnr_db)),
+        f"{found.kl_divergence_nats:.4f}",
     )
 
 
 def _timing(found: Overview, timing: Timing) -> tuple[str, ...]:
     measured = timing.measured
-    peak = None if measured.peak_bytes is None else measured.peak_bytes / 1e6
     return (
-        *(title(measured.model), _place(found, timing), f"{measured.latency.runs:,}"),
-        *_percentiles(timing, "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "mean_ms"),
-        *(_milliseconds(measured.init_ms), _milliseconds(measured.first_ms), figures.decimal(peak)),
-        f"{measured.delegated_nodes} of {measured.nodes}",
+        *(title(measured.model), _place(found, timing), f"{measured.times.runs:,}"),
+        *_percentiles(measured.latency, "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "mean_ms"),
+        *(figures.milliseconds(measured.init_ms), figures.milliseconds(measured.first_ms)),
+        *(figures.megabytes(measured.memory.peak_bytes), f"{measured.delegated_nodes} of {measured.nodes.nodes}"),
     )
 
 
 def _latency(found: Overview, timing: Timing) -> tuple[str, str, str]:
-    latency = timing.measured.latency
-    return _place(found, timing), _milliseconds(latency.p50_ms), _milliseconds(latency.p95_ms)
+    p50, p95 = _percentiles(timing.measured.latency, "p50_ms", "p95_ms")
+    return _place(found, timing), p50, p95
 
 
-def _percentiles(timing: Timing, *names: str) -> Iterator[str]:
-    return (_milliseconds(getattr(timing.measured.latency, name)) for name in names)
+def _percentiles(times: Times, *names: str) -> Iterator[str]:
+    return (figures.milliseconds(getattr(times.distribution, name)) for name in names)
 
 
 def _rate(rate: Rate) -> str:
@@ -280,8 +274,9 @@ def _rate(rate: Rate) -> str:
     return f"{rate.percent:.1f}% ({low:.1f} to {high:.1f})"
 
 
-def _memory(sizes: Range) -> str:
-    return _range([figures.mebibytes(int(size)) if size else "0" for size in sizes])
+def _memory(sizes: int | tuple[int, int]) -> str:
+    ends = sizes if isinstance(sizes, tuple) else (sizes,)
+    return _range([figures.mebibytes(size) if size else "0" for size in ends])
 
 
 def _range(ends: list[str]) -> str:
@@ -294,26 +289,21 @@ def _range(ends: list[str]) -> str:
 
 def _place(found: Overview, timing: Timing) -> str:
     """With a mark where the report doubts the measurement."""
-    return f"{found.place(timing)}{' †' if timing.doubts else ''}"
+    return f"{found.place(timing)}{' †' if timing.measured.doubts else ''}"
 
 
-def _profiled(found: Overview, profile: Profile) -> str:
-    return f"{title(profile.model)}, {found.machines[profile.machine]}"
+def _where(found: Overview, profiled: Profiled) -> str:
+    return f"{title(profiled.profile.model)}, {found.machines[profiled.machine]}"
 
 
-def _slowest(name: str, profile: Profile) -> Table | None:
-    total = sum(one.p50_ms for one in profile.operators) or 1.0
-    ordered = sorted(profile.operators, key=lambda one: -one.p50_ms)[:OPERATORS_SHOWN]
+def _slowest(name: str, profiled: Profiled) -> Table | None:
+    profile = profiled.profile
     rows = [
-        (f"{one.index}. {one.layer}", one.operator, _milliseconds(one.p50_ms), f"{one.p50_ms / total:.1%}")
-        for one in ordered
+        (f"{one.index}. {one.layer}", one.operator, *figures.share(one.p50_ms, profile.sum_ms))
+        for one in profile.slowest(OPERATORS_SHOWN)
     ]
     return _table(f"Slowest operators of {name}", ("node", "operator", ">p50 ms", ">share"), rows)
 
 
 def _optional(milliseconds: float | None) -> str:
-    return "–" if milliseconds is None else _milliseconds(milliseconds)
-
-
-def _milliseconds(value: float) -> str:
-    return figures.decimal(value, 2 if value >= 1 else 3)
+    return "–" if milliseconds is None else figures.milliseconds(milliseconds)

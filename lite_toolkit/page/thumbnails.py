@@ -12,7 +12,7 @@ from lite_toolkit.datasets.ground_truth import MAXIMUM_INDEX, Numbering
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.page.overview import Confusions
-from lite_toolkit.reports.results import Judged
+from lite_toolkit.reports.evaluation import Evaluation
 
 SIDE = 96  # pixels; shown at half the side, for dense screens
 _QUALITY = 80
@@ -33,7 +33,7 @@ def examples(folder: Path, class_index: Path | None, confusions: Confusions) -> 
     wanted = {one.index for pair in confusions.pairs for one in (pair.truth, pair.predicted)}
     names = [path.relative_to(folder).as_posix() for path in find_images(folder)]
     index = ground_truth.read_class_index(class_index) if class_index else None
-    numbering = Numbering(1001 if judged.offset else MAXIMUM_INDEX, index, _labels(judged))
+    numbering = Numbering(1001 if judged.ground_truth.offset else MAXIMUM_INDEX, index, _labels(judged))
     found: dict[int, str] = {}
     for name, number in zip(names, ground_truth.read(folder, names, numbering).classes.tolist(), strict=True):
         if number in wanted and number not in found:
@@ -51,6 +51,6 @@ def _thumbnail(path: Path) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
 
 
-def _labels(judged: Judged) -> Sequence[str] | None:
-    named: Mapping[int, str] = {one.index: one.name for one in judged.classes if one.name}
+def _labels(judged: Evaluation) -> Sequence[str] | None:
+    named: Mapping[int, str] = {row.class_: row.name for row in judged.classes if row.name}
     return [named.get(number, "") for number in range(max(named) + 1)] if named else None

@@ -1,8 +1,7 @@
 """The fewest, cheapest layers in float that bring a quantized model within a bound."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from lite_toolkit.errors import GateError
 from lite_toolkit.tflite.graph import Subgraph
@@ -36,10 +35,6 @@ class Trade:
     layers: tuple[str, ...]
     work_percent: float
     models_tried: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields."""
-        return asdict(self)
 
 
 def work_of(graph: Subgraph) -> dict[str, float]:

@@ -9,35 +9,41 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.documents import Report
 from lite_toolkit.errors import ReportError
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.intervals import difference
-from lite_toolkit.reports import saved_reports
-from lite_toolkit.reports.saved_reports import Benchmarked, Content, Evaluated, Measured, Quantized
+from lite_toolkit.reports import reading
+from lite_toolkit.reports.benchmark import NAMES, Benchmark, Benchmarks, Measurement
+from lite_toolkit.reports.evaluation import Evaluation, Evaluations
+from lite_toolkit.reports.manifest import Manifest
+from lite_toolkit.reports.validation import Loss, Validation
 
 RESAMPLES, SEED = 10_000, 0
 FEWEST_RUNS = 6  # the range of n runs holds the true median with probability 1 - 2^(1-n): 95% from here
 HOST = ("board", "cpu", "machine", "processors", "system", "os")
+KINDS = (Benchmark, Benchmarks, Evaluation, Evaluations, Manifest, Validation)
 
 Direction = Literal["lower", "higher", "unclear"]
+Content = Benchmark | Evaluation | Loss
 
 
 @dataclass(frozen=True)
 class LatencyChange:
     """A measurement of A and one of B, with the same number of threads and the same delegate."""
 
-    a: Measured
-    b: Measured
+    a: Measurement
+    b: Measurement
 
     @property
     def ratio(self) -> float:
         """The median of B over that of A."""
-        return self.b.latency.p50_ms / self.a.latency.p50_ms
+        return self.b.times.p50_ms / self.a.times.p50_ms
 
     @cached_property
     def interval(self) -> tuple[float, float]:
         """Of the ratio: see `ratio_interval`."""
-        return ratio_interval(self.a.runs_ns, self.b.runs_ns)
+        return ratio_interval(self.a.latency.raw_ms, self.b.latency.raw_ms)
 
     @property
     def direction(self) -> Direction:
@@ -61,7 +67,7 @@ class RateChange:
     @property
     def interval_points(self) -> tuple[float, float]:
         """Of the change, 95%, as if each report had images of its own: see `intervals.difference`."""
-        low, high = difference(self.b.correct, self.b.images, self.a.correct, self.a.images)
+        low, high = difference(self.b.correct_images, self.b.images, self.a.correct_images, self.a.images)
         return 100 * low, 100 * high
 
     @property
@@ -76,7 +82,7 @@ class Changes:
 
     latencies: tuple[LatencyChange, ...] = ()
     rates: tuple[RateChange, ...] = ()
-    quantized: tuple[Quantized, Quantized] | None = None
+    losses: tuple[Loss, Loss] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -108,25 +114,27 @@ def compare(a: Path, b: Path, *, across_hosts: bool = False) -> Comparison:
         ReportError: a file is no such report or damaged, they are of different kinds, of different machines, or have
             nothing in common.
     """
-    first, second = saved_reports.read(a), saved_reports.read(b)
-    if first.kind != second.kind:
-        raise ReportError(f"{a} is of kind {first.kind}, {b} of kind {second.kind}: both must be of one kind")
-    shared = [name for name in first.devices if name in second.devices]
+    reports = [reading.read(path, KINDS).report for path in (a, b)]
+    kinds = [report.KIND for report in reports]
+    if kinds[0] != kinds[1]:
+        raise ReportError(f"{a} is of kind {kinds[0]}, {b} of kind {kinds[1]}: both must be of one kind")
+    first, second = (_by_device(path, report) for path, report in zip((a, b), reports, strict=True))
+    shared = [name for name in first if name in second]
     if not shared:
-        names = f"{_listed(first.devices)} and {_listed(second.devices)}"
-        raise ReportError(f"{a} and {b} have no device in common: they have {names}")
-    devices = {name: _changes(first.devices[name], second.devices[name], across_hosts) for name in shared}
-    return Comparison(a, b, first.kind, devices, tuple(_only("device", first.devices, second.devices)))
+        raise ReportError(f"{a} and {b} have no device in common: they have {_listed(first)} and {_listed(second)}")
+    devices = {name: _changes(first[name], second[name], across_hosts) for name in shared}
+    return Comparison(a, b, kinds[0], devices, tuple(_only("device", first, second)))
 
 
-def ratio_interval(a: Sequence[int], b: Sequence[int]) -> tuple[float, float]:
+def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
     """The 95% interval of median(b) / median(a), by the percentile bootstrap over runs.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Runs are resampled as if each were
     independent of the others; that another process of the same model may have another median is not in it.
     """
     generator = np.random.default_rng(SEED)
-    first, second = (_resampled_medians(np.sort(np.asarray(runs, np.float64)), generator) for runs in (a, b))
+    whole = (np.rint(1e6 * np.asarray(runs)) for runs in (a, b))  # nanoseconds, as they were measured
+    first, second = (_resampled_medians(np.sort(runs), generator) for runs in whole)
     low, high = np.percentile(second / first, (2.5, 97.5))
     return float(low), float(high)
 
@@ -153,34 +161,48 @@ def _on(device: str) -> str:
     return f" on {device}" if device else ""
 
 
+def _by_device(path: Path, report: Report) -> dict[str, Content]:
+    """What can be compared, by devices' names; "" is the name of one where the kind is not one of several."""
+    match report:
+        case Benchmarks() | Evaluations():
+            return {one.device: one for one in report.devices}
+        case Manifest(loss=None):
+            raise ReportError(f"{path} has no held-out images: a float32 model has none, nor has one without data")
+        case Manifest(loss=Loss() as loss) | Validation(loss=loss):
+            return {"": loss}
+        case Benchmark() | Evaluation():
+            return {"": report}
+    raise AssertionError("KINDS are of these types")
+
+
 def _changes(a: Content, b: Content, across_hosts: bool) -> Changes:
     match a, b:
-        case Benchmarked(), Benchmarked():
+        case Benchmark(), Benchmark():
             return _of_benchmarks(a, b, across_hosts)
-        case Evaluated(), Evaluated():
+        case Evaluation(), Evaluation():
             return _of_evaluations(a, b)
-        case Quantized(), Quantized():
-            return _of_quantized(a, b)
+        case Loss(), Loss():
+            return _of_losses(a, b)
     raise AssertionError("reports of one kind have contents of one type")
 
 
-def _of_benchmarks(a: Benchmarked, b: Benchmarked, across_hosts: bool) -> Changes:
-    names = dict.fromkeys((*a.environment, *b.environment))
-    both = {name: (a.environment.get(name), b.environment.get(name)) for name in names}
-    differing = {name: f"{name} ({first} and {second})" for name, (first, second) in both.items() if first != second}
+def _of_benchmarks(a: Benchmark, b: Benchmark, across_hosts: bool) -> Changes:
+    first, second = a.environment.facts, b.environment.facts
+    both = {name: (first.get(name, "null"), second.get(name, "null")) for name in NAMES}
+    differing = {name: f"{name} ({one} and {other})" for name, (one, other) in both.items() if one != other}
     hosts = ", ".join(told for name, told in differing.items() if name in HOST)
     if hosts and not across_hosts:
         raise ReportError(f"the latencies are of different hosts, by {hosts}: pass --across-hosts to compare them")
     pairs, notes = _matched(a.measurements, b.measurements)
     if differing:
         notes.append(f"The environments differ in {', '.join(differing.values())}.")
-    doubtful = [sum(one.doubtful for one in side.measurements) for side in (a, b)]
+    doubtful = [sum(bool(one.doubts) for one in side.measurements) for side in (a, b)]
     if any(doubtful):
         notes.append(f"By the reports themselves, {doubtful[0]} measurements of A and {doubtful[1]} of B are doubtful.")
     return Changes(latencies=pairs, notes=tuple(notes))
 
 
-def _matched(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[tuple[LatencyChange, ...], list[str]]:
+def _matched(a: Sequence[Measurement], b: Sequence[Measurement]) -> tuple[tuple[LatencyChange, ...], list[str]]:
     """Those of the same model, threads and delegate, and notes on the others."""
     models = [list(dict.fromkeys(one.model for one in side)) for side in (a, b)]
     notes = []
@@ -198,33 +220,34 @@ def _matched(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[tuple[Latenc
     return pairs, [*notes, *_only("measurement", first, second)]
 
 
-def _by_key(measurements: Iterable[Measured], names: Mapping[str, str]) -> dict[str, Measured]:
+def _by_key(measurements: Iterable[Measurement], names: Mapping[str, str]) -> dict[str, Measurement]:
     """Measurements by what must be the same in A and B; `names` tells A's names of models that have others."""
-    found: dict[str, Measured] = {}
+    found: dict[str, Measurement] = {}
     for one in measurements:
         key = f"{names.get(one.model, one.model)} (threads {one.threads}, {one.delegate})"
         if key in found:
             raise ReportError(f"{key} was measured twice in one report: its models' names must differ")
-        if len(one.runs_ns) < FEWEST_RUNS:
-            raise ReportError(f"{key} has {len(one.runs_ns)} runs: an interval of 95% needs {FEWEST_RUNS}")
+        if one.times.runs < FEWEST_RUNS:
+            raise ReportError(f"{key} has {one.times.runs} runs: an interval of 95% needs {FEWEST_RUNS}")
         found[key] = one
     return found
 
 
-def _of_evaluations(a: Evaluated, b: Evaluated) -> Changes:
-    rates = tuple(RateChange(f"top-{k}", a.top[k], b.top[k]) for k in sorted(a.top) if k in b.top)
-    return Changes(rates=rates, notes=tuple(_data(a, b, a.top[1], b.top[1])))
+def _of_evaluations(a: Evaluation, b: Evaluation) -> Changes:
+    rates = tuple(RateChange(f"top-{k}", rate, b.rates[k]) for k, rate in a.rates.items() if k in b.rates)
+    return Changes(rates=rates, notes=tuple(_data(a, b, a.rates[1], b.rates[1])))
 
 
-def _of_quantized(a: Quantized, b: Quantized) -> Changes:
+def _of_losses(a: Loss, b: Loss) -> Changes:
+    first, second = a.comparison, b.comparison
     rates = (
-        RateChange("agreement", a.agreement, b.agreement),
-        RateChange("top-5 agreement", a.top5_agreement, b.top5_agreement),
+        RateChange("agreement", first.agreement, second.agreement),
+        RateChange("top-5 agreement", first.top5_agreement, second.top5_agreement),
     )
-    return Changes(rates=rates, quantized=(a, b), notes=tuple(_data(a, b, a.agreement, b.agreement)))
+    return Changes(rates=rates, losses=(a, b), notes=tuple(_data(a, b, first.agreement, second.agreement)))
 
 
-def _data(a: Evaluated | Quantized, b: Evaluated | Quantized, rate_a: Rate, rate_b: Rate) -> Iterator[str]:
+def _data(a: Evaluation | Loss, b: Evaluation | Loss, rate_a: Rate, rate_b: Rate) -> Iterator[str]:
     if rate_a.images != rate_b.images or (a.data and b.data and a.data != b.data):
         first, second = a.data or "unknown origin", b.data or "unknown origin"
         yield f"The images differ: {rate_a.images} of {first} in A, {rate_b.images} of {second} in B."

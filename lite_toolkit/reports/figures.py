@@ -1,15 +1,46 @@
 """Figures as people read them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from lite_toolkit.measurement.loss import LayerError
+from lite_toolkit.reports.benchmark import Second
+from lite_toolkit.tflite.inspection import Endpoint
+
+# What `layer` tells; ">" begins the name of a column of numbers.
+LAYER = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
 
 
-def endpoint(tensor: Mapping[str, Any]) -> str:
+def layer(found: LayerError) -> tuple[str, ...]:
+    """The error of a layer, as a row of `LAYER`."""
+    figures = (found.sqnr_db, found.own_sqnr_db, found.drop_db, found.bias_percent)
+    ranges = decimal(found.slope, 3), decimal(found.saturated_percent, 3)
+    return found.name, found.operator, *map(decimal, figures), *ranges
+
+
+def tenths(seconds: Sequence[Second]) -> list[Sequence[Second]]:
+    """Sustained runs in ten parts of equal time, or in fewer."""
+    step = -(-len(seconds) // 10)
+    return [seconds[start : start + step] for start in range(0, len(seconds), step or 1)]
+
+
+def clock_and_heat(seconds: Sequence[Second]) -> tuple[str, str]:
+    """The mean frequency in MHz, and the highest temperature in °C."""
+    frequencies = [one.frequency_mhz for one in seconds if one.frequency_mhz is not None]
+    temperatures = [one.hottest_celsius for one in seconds if one.hottest_celsius is not None]
+    return decimal(fmean(frequencies) if frequencies else None, 0), decimal(max(temperatures, default=None))
+
+
+def share(part_ms: float, total_ms: float) -> tuple[str, str]:
+    """Milliseconds, and their part of a total."""
+    return milliseconds(part_ms), f"{part_ms / (total_ms or 1):.1%}"
+
+
+def endpoint(tensor: Endpoint) -> str:
     """An input or output: name, dtype, shape and quantization."""
-    shape = "×".join(map(str, tensor["shape"]))
-    scale = tensor.get("scale")
-    quantized = f", scale {scale:.8g}, zero point {tensor['zero_point']}" if scale is not None else ""
-    return f"{tensor['name']} {tensor['dtype']} {shape}{quantized}"
+    shape = "×".join(map(str, tensor.shape))
+    quantized = "" if tensor.scale is None else f", scale {tensor.scale:.8g}, zero point {tensor.zero_point}"
+    return f"{tensor.name} {tensor.dtype} {shape}{quantized}"
 
 
 def optional(value: float | None, unit: str = "") -> str:
@@ -46,3 +77,13 @@ def between(least_bytes: int, most_bytes: int) -> str:
 def mebibytes(size_bytes: int) -> str:
     """Bytes as the Edge TPU compiler counts them, in MiB or KiB."""
     return f"{size_bytes / 2**20:.2f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:.1f} KiB"
+
+
+def megabytes(size_bytes: int | None, digits: int = 1) -> str:
+    """Bytes in millions, or a dash."""
+    return decimal(None if size_bytes is None else size_bytes / 1e6, digits)
+
+
+def steps(seconds: Mapping[str, float]) -> str:
+    """How long each step took."""
+    return " · ".join(f"{name} {taken:.1f}" for name, taken in seconds.items())

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lite_toolkit.documents import document
 from lite_toolkit.errors import ModelError
@@ -28,8 +28,12 @@ class Endpoint:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    scale: float | None
-    zero_point: int | None
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a manifest has them: without what an endpoint that is not quantized has not."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def benchmark(
     from lite_toolkit.cli.tables import benchmark as tables
     from lite_toolkit.drawings import latency, pictures
     from lite_toolkit.measurement import benchmark as measuring
+    from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
 
     if preprocessing and not image:
         raise click.UsageError("--preprocessing is for --preprocess IMAGE, which is not given")
@@ -91,26 +92,25 @@ def benchmark(
         models=models, image=image, preprocessing=sized(preprocessing), sustained_minutes=sustained or 0.0, **options
     )
     outcomes = _measure(request, device)
-    if plot:
-        (only,) = outcomes.found.values()
-        latency.draw(only.measurements, plot)
-    report = outcomes.document("benchmark", tables.benchmark)
-    delivery.send(report, lambda: tables.show_devices(outcomes.found, outcomes.several))
+    report = outcomes.report(Benchmark.of, Benchmarks)
+    delivery.send(report.to_json(), lambda: tables.show(report))
+    if plot and isinstance(report, Benchmark):
+        latency.draw(report, plot)
     _warn(outcomes)
     outcomes.complain()
 
 
 def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":
-    from lite_toolkit.cli.tables import benchmark as tables
     from lite_toolkit.devices import profiles
     from lite_toolkit.measurement import benchmark as measuring
+    from lite_toolkit.reports import benchmark as reports
 
     chosen = profiles.load_all(names)
     requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
 
     def work(device: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
         found = measuring.benchmark(requests[device.name], steps, run)
-        tables.benchmark(found)  # what a board answered must make a report
+        reports.Benchmark.of(device.name, found)  # what a board answered must make a report
         return found
 
     return run_on(chosen, work)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lite_toolkit.cli.commands.options import ANY_PATH, FILE, INPUT_SIZE, Command, Delivery, Number, reporting, sized
-from lite_toolkit.documents import document
 from lite_toolkit.networks import architectures
 from lite_toolkit.quantization import recipes
 
@@ -107,12 +106,13 @@ def convert(delivery: Delivery, **options: Any) -> None:
     if delivery.file and delivery.file.absolute() in [file.absolute() for file in request.files]:
         raise click.UsageError(f"-o {delivery.file} is the place of the model's manifest: save the report elsewhere")
     from lite_toolkit.conversion.pipeline import convert
+    from lite_toolkit.reports.conversion import Conversion
 
     result = convert(request, ShownSteps())
     for skipped in result.dataset.skipped if result.dataset else ():
         warn(f"skipped {skipped}")
-    content = tables.conversion(result)
-    delivery.send(document("convert", content), lambda: tables.show_conversion(result))
+    report = Conversion.of(result)
+    delivery.send(report.to_json(), lambda: tables.show(report, result.dataset is not None))
 
 
 def _request(

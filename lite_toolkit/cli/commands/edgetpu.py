@@ -6,7 +6,6 @@ import click
 
 from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, Group, Number, reporting
-from lite_toolkit.documents import document
 from lite_toolkit.errors import CompilerError, GateError
 
 
@@ -23,9 +22,10 @@ def check(model: Path, require_full: bool, delivery: Delivery) -> None:
     """Forecast what the Edge TPU compiler makes of a .tflite MODEL, or show what it made of it."""
     from lite_toolkit.cli.tables import edgetpu as tables
     from lite_toolkit.edgetpu import forecast
+    from lite_toolkit.reports.edgetpu import Check
 
     found = forecast.check(model)
-    delivery.send(document("edgetpu-check", tables.check(found)), lambda: tables.show_check(found))
+    delivery.send(Check(found).to_json(), lambda: tables.show_check(found))
     if require_full and found.left:
         raise GateError(f"{model.name}: {found.left}")
 
@@ -56,6 +56,7 @@ def compile_(
     from lite_toolkit.cli.tables import edgetpu as tables
     from lite_toolkit.edgetpu import compilation
     from lite_toolkit.edgetpu.compiler import find
+    from lite_toolkit.reports.edgetpu import Compilation
 
     request = compilation.Request(models, output, timeout, segments, min_runtime)
     outputs.require_free(request.files(), delivery.force)
@@ -63,8 +64,8 @@ def compile_(
     try:
         program = find(compiler)
     except CompilerError:
-        report = document("edgetpu-compile", tables.without_compiler(expected))
-        delivery.send(report, lambda: tables.show_forecasts(expected))
+        report = Compilation.without_compiler(expected)
+        delivery.send(report.to_json(), lambda: tables.show_compilation(report))
         raise
-    found = compilation.compile_models(request, program, expected, ShownSteps())
-    delivery.send(document("edgetpu-compile", tables.compilation(found)), lambda: tables.show_compilation(found))
+    report = Compilation.of(compilation.compile_models(request, program, expected, ShownSteps()))
+    delivery.send(report.to_json(), lambda: tables.show_compilation(report))

@@ -87,6 +87,7 @@ def evaluate(
     from lite_toolkit.cli.tables import evaluation as tables
     from lite_toolkit.labels import read as read_labels
     from lite_toolkit.measurement import evaluation
+    from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 
     request = evaluation.Request(
         reference=reference,
@@ -96,8 +97,8 @@ def evaluate(
         **options,
     )
     outcomes = _evaluate(request, device)
-    report = outcomes.document("evaluate", tables.evaluation)
-    delivery.send(report, lambda: tables.show(outcomes.found, outcomes.several))
+    report = outcomes.report(Evaluation.of, Evaluations)
+    delivery.send(report.to_json(), lambda: tables.show(report, request))
     outcomes.complain()
     for name, found in outcomes.found.items():
         _check_gates(f" on {name}" if outcomes.several else "", found, min_top1, max_drop)

@@ -6,7 +6,6 @@ import click
 
 from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, Number, reporting, sized
-from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError
 
 
@@ -42,9 +41,9 @@ def validate(
     """Show what the .tflite model QUANTIZED lost of FLOAT, the one it was made from, and where."""
     from lite_toolkit.cli.console import ShownSteps, warn
     from lite_toolkit.cli.tables import validation as tables
-    from lite_toolkit.drawings import pictures
-    from lite_toolkit.drawings import validation as plots
+    from lite_toolkit.drawings import layers, pictures
     from lite_toolkit.measurement import validation
+    from lite_toolkit.reports.validation import Validation
 
     if plot:
         outputs.require_free([plot], delivery.force)
@@ -53,9 +52,10 @@ def validate(
     found = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
     for message in (*([found.note] if found.note else []), *(f"skipped {skipped}" for skipped in found.skipped)):
         warn(message)
+    report = Validation.of(found)
+    delivery.send(report.to_json(), lambda: tables.show(report, float, quantized))
     if plot:
-        plots.draw(found, plot)
-    delivery.send(document("validate", tables.validation(found)), lambda: tables.show_validation(found))
-    agreement = found.assessment.comparison.agreement_percent
+        layers.draw(report, plot)
+    agreement = report.comparison.agreement_percent
     if min_agreement is not None and agreement < min_agreement:
         raise GateError(f"{agreement:.2f}% of the images have the same top-1, less than {min_agreement:g}%")

@@ -1,6 +1,7 @@
 """`lite-toolkit verify`."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from lite_toolkit.cli.commands.options import (
     reporting,
 )
 from lite_toolkit.cli.on_devices import run_on
-from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError, TamperedError
 from lite_toolkit.runtime import processors
 
@@ -47,6 +47,7 @@ def verify(
     from lite_toolkit.bundle import contents, parity
     from lite_toolkit.cli.tables import bundle as tables
     from lite_toolkit.devices import profiles
+    from lite_toolkit.reports.verification import Damaged, Verification, Verifications
 
     if delivery.file and bundle.resolve() in delivery.file.resolve().parents:
         raise click.UsageError(f"-o {delivery.file} lies in the bundle: save the report elsewhere")
@@ -54,8 +55,7 @@ def verify(
     found = contents.read(bundle)
     damaged = contents.damaged(found)
     if damaged:
-        report = document("verify", tables.integrity(found, damaged))
-        delivery.send(report, lambda: tables.show_integrity(damaged))
+        delivery.send(Damaged.of(found, damaged).to_json(), lambda: tables.show_integrity(damaged))
         raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
     delegates = {one.name: delegate_on(one, delegate, delegate_options) for one in chosen}
 
@@ -64,8 +64,8 @@ def verify(
         return parity.compare(found, steps, run, threads=kernels, **delegates[device.name])
 
     outcomes = run_on(chosen, work)
-    report = outcomes.document("verify", lambda one: tables.integrity(found, damaged) | tables.parity(one))
-    delivery.send(report, lambda: tables.show_parity(outcomes.found, found))
+    report = outcomes.report(partial(Verification.of, found), Verifications)
+    delivery.send(report.to_json(), lambda: tables.show_parity(outcomes.found, found))
     outcomes.complain()
     _require_parity(outcomes.found)
 

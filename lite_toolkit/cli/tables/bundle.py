@@ -1,9 +1,7 @@
 """`lite-toolkit package` and `verify`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from lite_toolkit.bundle.contents import Bundle
 from lite_toolkit.bundle.packing import Package
@@ -29,26 +27,9 @@ def show_package(found: Package, folder: Path) -> None:
     print_table(title, ("client", "how it resizes", ">same %"), rows)
 
 
-def integrity(bundle: Bundle, damaged: Mapping[str, str]) -> dict[str, Any]:
-    """The files in the report of `lite-toolkit verify`."""
-    return {
-        "bundle": bundle.folder.resolve().name,
-        "files": len(bundle.files),
-        "damaged": [{"path": path, "problem": problem} for path, problem in damaged.items()],
-    }
-
-
 def show_integrity(found: Mapping[str, str]) -> None:
     """The files that are not what they were."""
     print_table("Damaged", ("file", "problem"), found.items())
-
-
-def parity(found: Parity) -> dict[str, Any]:
-    """What a machine sees in the golden images, in the report of `lite-toolkit verify`."""
-    stages = [
-        asdict(stage) | {"differing_percent": stage.differing_percent, "good": stage.good} for stage in found.stages
-    ]
-    return {"runtime": found.runtime, "good": not found.broken, "stages": stages}
 
 
 def show_parity(found: Mapping[str, Parity], bundle: Bundle) -> None:

@@ -1,15 +1,16 @@
 """`lite-toolkit compare`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
+from lite_toolkit.decoding import encode
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.reports import figures
+from lite_toolkit.reports.benchmark import Measurement
 from lite_toolkit.reports.comparison import RESAMPLES, Changes, Comparison, LatencyChange, RateChange
-from lite_toolkit.reports.saved_reports import Measured, Quantized
+from lite_toolkit.reports.validation import Loss
 
 RATIOS = f"95% of the ratio of medians: percentile bootstrap, {RESAMPLES:,} resamples of runs taken as independent"
 RATES = (
@@ -38,7 +39,7 @@ def _changes(found: Changes) -> dict[str, Any]:
     return {
         "latencies": [_latency(one) for one in found.latencies],
         "rates": [_rate(one) for one in found.rates],
-        "quantized": {"a": _costs(found.quantized[0]), "b": _costs(found.quantized[1])} if found.quantized else None,
+        "quantized": dict(zip("ab", map(_costs, found.losses), strict=True)) if found.losses else None,
         "notes": list(found.notes),
     }
 
@@ -57,10 +58,19 @@ def _latency(found: LatencyChange) -> dict[str, Any]:
     }
 
 
-def _measured(found: Measured) -> dict[str, Any]:
-    left_out = ("runs_ns", "threads", "delegate")
-    told = {name: value for name, value in asdict(found).items() if name not in left_out}
-    return told | {"latency": found.latency.to_json()}
+def _measured(found: Measurement) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "size_bytes": found.size_bytes,
+        "init_ms": found.init_ms,
+        "first_ms": found.first_ms,
+        "peak_bytes": found.memory.peak_bytes,
+        "model_bytes": found.memory.model_bytes,
+        "nodes": found.nodes.nodes,
+        "delegated_nodes": found.delegated_nodes,
+        "doubtful": bool(found.doubts),
+        "latency": encode(found.times),
+    }
 
 
 def _rate(found: RateChange) -> dict[str, Any]:
@@ -77,13 +87,20 @@ def _rate(found: RateChange) -> dict[str, Any]:
 
 
 def _side(rate: Rate) -> dict[str, Any]:
-    low, high = rate.interval_percent
-    counts = {"images": rate.images, "correct_images": rate.correct}
-    return counts | {"percent": rate.percent, "low_percent": low, "high_percent": high}
+    told = rate.to_json()
+    return {name.removeprefix("accuracy_"): told[name] for name in told}
 
 
-def _costs(found: Quantized) -> dict[str, Any]:
-    return {name: value for name, value in asdict(found).items() if not name.endswith("agreement")}
+def _costs(found: Loss) -> dict[str, Any]:
+    compared = found.comparison
+    return {
+        "model": found.model,
+        "data": found.data,
+        "sqnr_db": compared.sqnr_db,
+        "kl_divergence_nats": compared.kl_divergence_nats,
+        "largest_difference": compared.largest_difference,
+        "size_bytes": found.size_bytes,
+    }
 
 
 def show(found: Comparison) -> None:
@@ -94,8 +111,8 @@ def show(found: Comparison) -> None:
             _show_latencies(device, changes.latencies)
         if changes.rates:
             _show_rates(device, changes.rates)
-        if changes.quantized:
-            _show_costs(*changes.quantized)
+        if changes.losses:
+            _show_costs(*changes.losses)
         print_notes(*changes.notes)
     print_notes(f"Intervals are of {_interval(found)}.", *found.notes)
 
@@ -104,7 +121,7 @@ def _show_latencies(device: str, pairs: Sequence[LatencyChange]) -> None:
     named = [(_arrow(one.a.model, one.b.model), str(one.a.threads), Path(one.a.delegate).name) for one in pairs]
     ratios = [
         (
-            *map(figures.milliseconds, (one.a.latency.p50_ms, one.b.latency.p50_ms)),
+            *map(figures.milliseconds, (one.a.times.p50_ms, one.b.times.p50_ms)),
             f"{one.ratio:.3f}",
             *("{:.3f} to {:.3f}".format(*one.interval), one.direction),
         )
@@ -118,18 +135,17 @@ def _show_latencies(device: str, pairs: Sequence[LatencyChange]) -> None:
     print_table("A → B", (*columns, *others), rows)
 
 
-def _others(a: Measured, b: Measured) -> tuple[str, ...]:
-    times = [
-        (a.latency.p90_ms, b.latency.p90_ms),
-        (a.latency.p99_ms, b.latency.p99_ms),
-        (a.latency.mean_ms, b.latency.mean_ms),
-        (a.init_ms, b.init_ms),
-    ]
-    sizes = [(a.peak_bytes, b.peak_bytes), (a.model_bytes, b.model_bytes), (a.size_bytes, b.size_bytes)]
+def _others(a: Measurement, b: Measurement) -> tuple[str, ...]:
+    return tuple(_arrow(*pair) for pair in zip(_cells(a), _cells(b), strict=True))
+
+
+def _cells(found: Measurement) -> tuple[str, ...]:
+    times = found.times.p90_ms, found.times.p99_ms, found.times.mean_ms, found.init_ms
+    sizes = found.memory.peak_bytes, found.memory.model_bytes, found.size_bytes
     return (
-        *(_arrow(*map(figures.milliseconds, pair)) for pair in times),
-        *(_arrow(*map(_megabytes, pair)) for pair in sizes),
-        _arrow(f"{a.delegated_nodes}/{a.nodes}", f"{b.delegated_nodes}/{b.nodes}"),
+        *map(figures.milliseconds, times),
+        *(figures.megabytes(size, 2) for size in sizes),
+        f"{found.delegated_nodes}/{found.nodes.nodes}",
     )
 
 
@@ -144,15 +160,17 @@ def _show_rates(device: str, rates: Sequence[RateChange]) -> None:
     print_table(device, ("", ">A %", ">B %", ">points", ">interval", "change"), rows)
 
 
-def _show_costs(a: Quantized, b: Quantized) -> None:
-    rows = [
-        ("model", a.model, b.model),
-        ("file MB", _megabytes(a.size_bytes), _megabytes(b.size_bytes)),
-        ("SQNR dB", figures.decimal(a.sqnr_db), figures.decimal(b.sqnr_db)),
-        ("KL divergence nats", f"{a.kl_divergence_nats:.4f}", f"{b.kl_divergence_nats:.4f}"),
-        ("largest difference", f"{a.largest_difference:.3g}", f"{b.largest_difference:.3g}"),
-    ]
-    print_table("", ("", ">A", ">B"), rows)
+def _show_costs(a: Loss, b: Loss) -> None:
+    names = ("model", "file MB", "SQNR dB", "KL divergence nats", "largest difference")
+    print_table("", ("", ">A", ">B"), zip(names, _cost_cells(a), _cost_cells(b), strict=True))
+
+
+def _cost_cells(found: Loss) -> tuple[str, ...]:
+    compared = found.comparison
+    return (
+        *(found.model, figures.megabytes(found.size_bytes, 2), figures.decimal(compared.sqnr_db)),
+        *(f"{compared.kl_divergence_nats:.4f}", f"{compared.largest_difference:.3g}"),
+    )
 
 
 def _percent(rate: Rate) -> str:
@@ -162,7 +180,3 @@ def _percent(rate: Rate) -> str:
 
 def _arrow(a: str, b: str) -> str:
     return a if a == b else f"{a} → {b}"
-
-
-def _megabytes(size_bytes: int | None) -> str:
-    return figures.decimal(None if size_bytes is None else size_bytes / 1e6, 2)

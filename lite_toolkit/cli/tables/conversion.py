@@ -1,69 +1,56 @@
 """`lite-toolkit convert`."""
 
-from typing import Any
-
 from lite_toolkit.cli.console import print_facts, print_notes
-from lite_toolkit.conversion.pipeline import Conversion, Converted
 from lite_toolkit.datasets.representative import FEWEST_TO_SPLIT
-from lite_toolkit.edgetpu.forecast import DEFAULT_RUNTIME, Forecast
+from lite_toolkit.edgetpu.forecast import Target
 from lite_toolkit.quantization.mixed_precision import Trade
 from lite_toolkit.reports import figures
+from lite_toolkit.reports.conversion import Conversion, File
 
 
-def conversion(result: Conversion) -> dict[str, Any]:
-    """The report of `lite-toolkit convert`: each file's manifest, and what the manifests leave out."""
-    return {
-        "files": [
-            {"path": str(file.path), "size_bytes": file.size_bytes, "manifest": file.manifest} for file in result.files
-        ],
-        "float32_size_bytes": result.float_size_bytes,
-        "skipped_images": list(result.dataset.skipped) if result.dataset else [],
-        "notes": list(result.notes),
-        "seconds": dict(result.seconds),
-    }
-
-
-def show_conversion(result: Conversion) -> None:
-    """The summary of `lite-toolkit convert`."""
+def show(result: Conversion, representative: bool) -> None:
+    """The summary of `lite-toolkit convert`; `representative` is whether there were images."""
     for file in result.files:
-        print_facts(_file_facts(file, result))
+        print_facts(_file_facts(file, result, representative))
         print_facts([])
-    times = " · ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
-    print_facts([("seconds", f"{times} · in all {sum(result.seconds.values()):.1f}")])
-    uncertain = {f"uncertain: {text}" for file in result.files if file.forecast for text in file.forecast.uncertain}
+    in_all = f"in all {sum(result.seconds.values()):.1f}"
+    print_facts([("seconds", f"{figures.steps(result.seconds)} · {in_all}")])
+    targets = [file.manifest.target for file in result.files if file.manifest.target]
+    uncertain = {f"uncertain: {text}" for target in targets for text in target.uncertain}
     print_notes(*result.notes, *sorted(uncertain))
 
 
-def _file_facts(file: Converted, result: Conversion) -> list[tuple[str, str]]:
+def _file_facts(file: File, result: Conversion, representative: bool) -> list[tuple[str, str]]:
     made = file.manifest
-    weights, calibration = made["weights"], made["calibration"]
-    comparison = file.assessment.comparison if file.assessment else None
+    scores, weights = made.model.scores, made.weights
+    sizes = f"{figures.size(file.size_bytes)} (float32: {figures.size(result.float32_size_bytes)})"
     facts = [
-        ("file", f"{file.path}, {figures.size(file.size_bytes)} (float32: {figures.size(result.float_size_bytes)})"),
-        ("weights", f"{weights['source']}" + (f", sha256 {weights['sha256']}" if weights["sha256"] else "")),
-        ("input", figures.endpoint(made["input"])),
-        ("output", f"{figures.endpoint(made['output'])}, {made['model']['scores']}"),
+        ("file", f"{file.path}, {sizes}"),
+        ("weights", weights.source + (f", sha256 {weights.sha256}" if weights.sha256 else "")),
+        ("input", figures.endpoint(made.input)),
+        ("output", f"{figures.endpoint(made.output)}, {scores}"),
     ]
-    if calibration:
-        facts.append(("calibrated on", f"{calibration['calibration_images']} of {calibration['description']}"))
-    if file.trade:
-        facts.append(("kept in float", _trade(file.trade)))
-    if file.forecast:
-        facts.append(("Edge TPU", _forecast(file.forecast)))
-    if comparison:
-        scores = made["model"]["scores"]
-        sqnr = f", SQNR of the {scores} {comparison.sqnr_db:.1f} dB" if comparison.sqnr_db is not None else ""
-        agreement = f"{comparison.agreement_percent:.1f}% same top-1 as float32{sqnr}"
-        facts.append(("agreement", f"{agreement}, on {comparison.images} held-out images"))
-    elif result.dataset and made["model"]["format"] != "float32":
+    if made.calibration:
+        images = f"{made.calibration.calibration_images} of {made.calibration.description}"
+        facts.append(("calibrated on", images))
+    if made.mixed_precision:
+        facts.append(("kept in float", _trade(made.mixed_precision)))
+    if made.target:
+        facts.append(("Edge TPU", _target(made.target)))
+    if made.held_out:
+        found = made.held_out.comparison
+        sqnr = f", SQNR of the {scores} {found.sqnr_db:.1f} dB" if found.sqnr_db is not None else ""
+        agreement = f"{found.agreement_percent:.1f}% same top-1 as float32{sqnr}"
+        facts.append(("agreement", f"{agreement}, on {found.images} held-out images"))
+    elif representative and made.model.format != "float32":
         facts.append(("agreement", f"not measured: images are held out of {FEWEST_TO_SPLIT} or more"))
     return facts
 
 
-def _forecast(found: Forecast) -> str:
-    room = f"{figures.between(found.least.cached, found.most.cached)} of parameters on the chip"
-    streamed = figures.between(found.most.streamed, found.least.streamed)
-    runtime = f"runtime {DEFAULT_RUNTIME} or later, {found.lowest_runtime} if compiled for it"
+def _target(found: Target) -> str:
+    room = f"{figures.between(*found.cached_bytes)} of parameters on the chip"
+    streamed = figures.between(*found.streamed_bytes)
+    runtime = f"runtime {found.minimum_runtime} or later, {found.lowest_runtime} if compiled for it"
     return f"every operator, {found.mapped} of them; {room}, {streamed} streamed; {runtime}"
 
 

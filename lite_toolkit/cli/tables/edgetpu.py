@@ -1,30 +1,17 @@
 """`lite-toolkit edgetpu`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
-from lite_toolkit.edgetpu.compilation import Compilation
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import Executable
-from lite_toolkit.edgetpu.forecast import (
-    ASSUMPTION,
-    BANDWIDTHS,
-    DEFAULT_RUNTIME,
-    Forecast,
-    OperatorForecast,
-)
-from lite_toolkit.edgetpu.parameters import CAPACITY
+from lite_toolkit.edgetpu.forecast import DEFAULT_RUNTIME, Forecast, OperatorForecast
+from lite_toolkit.edgetpu.parameters import ASSUMPTION
 from lite_toolkit.edgetpu.rules import StatusCount
 from lite_toolkit.reports import figures
+from lite_toolkit.reports.edgetpu import Compilation, Result
 
 _INTERFACES = {"usb2": "USB 2", "usb3": "USB 3", "pcie": "PCIe"}
-
-
-def check(found: Forecast | Compiled) -> dict[str, Any]:
-    """The report of `lite-toolkit edgetpu check`."""
-    return compiled(found) if isinstance(found, Compiled) else forecast(found)
 
 
 def show_check(found: Forecast | Compiled) -> None:
@@ -35,89 +22,25 @@ def show_check(found: Forecast | Compiled) -> None:
         show_forecast(found)
 
 
-def forecast(found: Forecast) -> dict[str, Any]:
-    """What the compiler will do; ranges are [least, most]."""
-    return {
-        "file": found.file,
-        "size_bytes": found.size_bytes,
-        "sha256": found.sha256,
-        "compiled": False,
-        "mapped": found.mapped,
-        "on_cpu": found.on_cpu,
-        "parts": found.parts,
-        "refusals": list(found.refusals),
-        "uncertain": list(found.uncertain),
-        "statuses": [asdict(status) for status in found.statuses],
-        "parameters_bytes": found.parameters_bytes,
-        "chip_capacity_bytes": list(CAPACITY),
-        "cached_bytes": list(found.cached_bytes),
-        "streamed_bytes": list(found.streamed_bytes),
-        "streaming_ms": {name: [1e3 * seconds for seconds in found.streaming_seconds(name)] for name in BANDWIDTHS},
-        "bandwidth_bytes_per_s": dict(BANDWIDTHS),
-        "minimum_runtime": DEFAULT_RUNTIME,
-        "lowest_runtime": found.lowest_runtime,
-        "operators": [asdict(operator) for operator in found.operators],
-    }
-
-
-def compiled(found: Compiled) -> dict[str, Any]:
-    """What a compiled model holds."""
-    return {
-        "file": found.file,
-        "size_bytes": found.size_bytes,
-        "sha256": found.sha256,
-        "compiled": True,
-        "on_cpu": sum(found.on_cpu.values()),
-        "cpu_operators": found.on_cpu,
-        "cached_bytes": found.cached_bytes,
-        "streamed_bytes": found.streamed_bytes,
-        "streaming_ms": {name: 1e3 * found.streamed_bytes / rate for name, rate in BANDWIDTHS.items()},
-        "bandwidth_bytes_per_s": dict(BANDWIDTHS),
-        "minimum_runtime": found.minimum_runtime,
-        "packages": [asdict(package) for package in found.packages],
-    }
-
-
-def without_compiler(forecasts: Sequence[Forecast]) -> dict[str, Any]:
-    """The report of `lite-toolkit edgetpu compile` where there is no compiler."""
-    return {"compiler": None, "models": [{"forecast": forecast(found), "result": None} for found in forecasts]}
-
-
-def compilation(found: Compilation) -> dict[str, Any]:
-    """The report of `lite-toolkit edgetpu compile`."""
-    return {
-        "compiler": {"version": found.compiler.version, "seconds": found.log.seconds, "other": list(found.log.other)},
-        "models": [
-            {
-                "forecast": forecast(result.forecast),
-                "result": {
-                    "files": [compiled(part) for part in result.parts],
-                    "logs": [asdict(section) for section in result.logs],
-                    "differences": list(result.differences),
-                },
-            }
-            for result in found.results
-        ],
-    }
-
-
-def show_forecasts(found: Iterable[Forecast]) -> None:
-    """Several of them."""
-    for one in found:
-        show_forecast(one)
-
-
 def show_compilation(found: Compilation) -> None:
-    """What the compiler did with each model, and where the forecast was wrong."""
-    print_facts([("compiler", f"edgetpu_compiler {found.compiler.version}")])
-    for result in found.results:
-        for part in result.parts:
-            show_compiled(part)
-        for section in result.logs:
-            print_statuses(section.statuses)
-        forecast = "; ".join(result.differences) or "as it came: operators on the CPU, and bytes of parameters"
-        print_facts([("forecast", forecast)])
-    print_notes(*found.log.other)
+    """What the compiler did with each model, and where the forecast was wrong; without one, the forecasts."""
+    if found.compiler:
+        print_facts([("compiler", f"edgetpu_compiler {found.compiler.version}")])
+    for model in found.models:
+        if model.result:
+            _show_result(model.result)
+        else:
+            show_forecast(model.forecast)
+    print_notes(*(found.compiler.other if found.compiler else ()))
+
+
+def _show_result(found: Result) -> None:
+    for file in found.files:
+        show_compiled(file)
+    for section in found.logs:
+        print_statuses(section.statuses)
+    forecast = "; ".join(found.differences) or "as it came: operators on the CPU, and bytes of parameters"
+    print_facts([("forecast", forecast)])
 
 
 def show_forecast(found: Forecast) -> None:
@@ -148,7 +71,7 @@ def show_forecast(found: Forecast) -> None:
 
 def show_compiled(found: Compiled) -> None:
     """The summary of a compiled model, and its executables."""
-    on_cpu = ", ".join(f"{name} {count}" for name, count in found.on_cpu.items())
+    on_cpu = ", ".join(f"{name} {count}" for name, count in found.cpu_operators.items())
     facts = [
         ("file", f"{found.file}, {figures.size(found.size_bytes)}, compiled for the Edge TPU"),
         ("on the CPU", on_cpu or "nothing"),

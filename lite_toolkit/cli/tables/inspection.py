@@ -1,7 +1,5 @@
 """`lite-toolkit inspect`."""
 
-from dataclasses import asdict
-
 from lite_toolkit.cli.console import print_facts
 from lite_toolkit.cli.tables import metadata
 from lite_toolkit.reports import figures
@@ -25,8 +23,8 @@ def show_inspection(found: Inspection) -> None:
     uncounted = ", ".join(f"{name} {count}" for name, count in found.uncounted.items())
     facts = [
         ("file", f"{found.file}, {figures.size(found.size_bytes)}, sha256 {found.sha256}"),
-        *(("input", figures.endpoint(asdict(tensor))) for tensor in found.inputs),
-        *(("output", figures.endpoint(asdict(tensor))) for tensor in found.outputs),
+        *(("input", figures.endpoint(tensor)) for tensor in found.inputs),
+        *(("output", figures.endpoint(tensor)) for tensor in found.outputs),
         ("operators", ", ".join(f"{operator.name} {operator.count}" for operator in found.operators)),
         ("float operators", floats + boundary if floats else "none"),
         ("float tensors", str(found.float_tensors)),

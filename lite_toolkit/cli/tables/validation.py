@@ -1,52 +1,22 @@
 """`lite-toolkit validate`."""
 
-from typing import Any
+from pathlib import Path
 
 from lite_toolkit.cli.console import print_facts, print_table
-from lite_toolkit.measurement.validation import Comparison, Validation
+from lite_toolkit.measurement.loss import Comparison
 from lite_toolkit.reports import figures
+from lite_toolkit.reports.validation import Validation
 
 
-def validation(found: Validation) -> dict[str, Any]:
-    """The report of `lite-toolkit validate`."""
-    return {
-        "float": found.reference.name,
-        "quantized": found.quantized.name,
-        "data": found.data,
-        "skipped_images": list(found.skipped),
-        "preprocessing": found.preprocessing.to_json(),
-        **found.assessment.to_json(),
-    }
-
-
-def show_validation(found: Validation) -> None:
+def show(found: Validation, reference: Path, quantized: Path) -> None:
     """The summary of `lite-toolkit validate`, its layers, and what helps the worst."""
-    print_facts(
-        [
-            ("float", str(found.reference)),
-            ("quantized", str(found.quantized)),
-            ("images", found.data),
-            *_comparison_facts(found.assessment.comparison),
-        ]
-    )
-    columns = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
-    rows = [
-        (
-            layer.name,
-            layer.operator,
-            figures.decimal(layer.sqnr_db),
-            figures.decimal(layer.own_sqnr_db),
-            figures.decimal(layer.drop_db),
-            figures.decimal(layer.bias_percent),
-            figures.decimal(layer.slope, 3),
-            figures.decimal(layer.saturated_percent, 3),
-        )
-        for layer in found.assessment.layers
-    ]
-    print_table("", columns, rows)
+    facts = [("float", str(reference)), ("quantized", str(quantized)), ("images", found.data)]
+    print_facts([*facts, *_comparison_facts(found.comparison)])
+    print_table("", figures.LAYER, map(figures.layer, found.layers))
+    worst = zip(found.loss.assessment.worst_layers, found.worst, strict=True)
     told = [
-        (f"{rank}. {finding.layer.name}", figures.decimal(finding.layer.own_sqnr_db), "\n".join(finding.remedies))
-        for rank, finding in enumerate(found.assessment.worst, start=1)
+        (f"{rank}. {layer.name}", figures.decimal(layer.own_sqnr_db), "\n".join(finding.remedies))
+        for rank, (layer, finding) in enumerate(worst, start=1)
     ]
     print_table("Most error added", ("layer", ">own SQNR dB", "what helps"), told)
 

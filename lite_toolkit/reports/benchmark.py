@@ -1,0 +1,313 @@
+"""What `benchmark` measured, as a document; times are milliseconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+
+from lite_toolkit.decoding import Count, Limit, decode, encode, encode_fields
+from lite_toolkit.errors import JobError
+from lite_toolkit.measurement import benchmark
+from lite_toolkit.measurement.distribution import Distribution
+from lite_toolkit.measurement.stability import doubts, throttling
+from lite_toolkit.reports.devices import OfDevice, Several
+from lite_toolkit.runtime.nodes import Partition
+
+NAMES = (  # of what an environment tells, in the order of interest
+    *("board", "cpu", "machine", "processors", "governors"),
+    *("system", "kernel", "os", "runtime", "numpy", "python"),
+)
+
+Milliseconds = Annotated[float, Limit(lambda ms: 0 < ms < 1e12, "above 0 and below 1e12")]  # 64 bits of nanoseconds
+Runs = Annotated[tuple[Milliseconds, ...], Limit(len, "with a run at least")]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Wall time of each of some runs."""
+
+    raw_ms: Runs
+
+    @classmethod
+    def of(cls, nanoseconds: Sequence[int]) -> "Times":
+        """Those of whole nanoseconds."""
+        return cls(_milliseconds(nanoseconds))
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        """In a few figures."""
+        return Distribution.of_milliseconds(self.raw_ms)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, and every run."""
+        return {**encode(self.distribution), "raw_ms": list(self.raw_ms)}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What measured; None where it does not tell."""
+
+    board: str | None
+    cpu: str | None
+    machine: str | None
+    processors: Count | None
+    governors: tuple[str, ...]
+    system: str | None
+    os: str | None
+    kernel: str | None
+    python: str | None
+    runtime: str | None
+    numpy: str | None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What it tells, by name, as people read it."""
+        told = encode_fields(self) | {"governors": ", ".join(self.governors)}
+        return {name: str(told[name]) for name in NAMES if told[name] is not None}
+
+    @property
+    def title(self) -> str:
+        """The board, or else the processor."""
+        return self.board or self.cpu or self.machine or "an unknown machine"
+
+
+@dataclass(frozen=True)
+class State:
+    """How the machine fared at a moment: see `machine.state`."""
+
+    frequencies_khz: tuple[int, ...]
+    temperatures_celsius: Mapping[str, float]
+    throttled: Count | None
+
+    @property
+    def frequency_mhz(self) -> float | None:
+        """The mean over the processors; None where it does not tell."""
+        known = self.frequencies_khz
+        return sum(known) / len(known) / 1e3 if known else None
+
+    @property
+    def hottest_celsius(self) -> float | None:
+        """Of the hottest zone; None where it does not tell."""
+        return max(self.temperatures_celsius.values(), default=None)
+
+    @property
+    def limits(self) -> list[str]:
+        """What the board reports of now."""
+        return throttling(self.throttled)
+
+
+@dataclass(frozen=True)
+class Second(State):
+    """A second of sustained runs: when it ended, its runs, and the machine then."""
+
+    seconds: float
+    latency: Times
+
+    @cached_property
+    def band_ms(self) -> tuple[float, float, float]:
+        """The 5th, 50th and 95th percentile of the runs."""
+        low, middle, high = np.percentile(self.latency.raw_ms, (5, 50, 95)).tolist()
+        return low, middle, high
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, the time first."""
+        return {"seconds": self.seconds, **encode_fields(self)}
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Runs that do not count, and whether they became steady."""
+
+    steady: bool
+    raw_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory before the model and at most, and what the model added; None where the system does not tell."""
+
+    before_bytes: Count | None
+    peak_bytes: Count | None
+    model_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of the way from an image file to the scores: see `latency.benchmark`."""
+
+    prepare: Times
+    quantize: Times
+    invoke: Times
+    total: Times
+
+    @property
+    def stages(self) -> dict[str, Times]:
+        """By name, the total last."""
+        return {stage.name: getattr(self, stage.name) for stage in fields(self)}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model with a number of threads and a delegate.
+
+    Attributes:
+        threads_started: with the model; None where the system does not tell.
+        delegate, delegate_library, delegate_library_version: the delegate as it was chosen, and what it is.
+        nodes: who runs them.
+        init_ms, first_ms: from the file to allocated tensors; the first inference.
+        latency: of the runs that count.
+        load_average, others_busy_processors: before; for other programs during the runs; None where not known.
+        before, after: the machine before and after the runs.
+        sustained: the seconds of sustained runs.
+        doubts: one sentence for each reason to doubt the measurement.
+    """
+
+    model: str
+    size_bytes: Count
+    threads: Count
+    threads_started: int | None
+    delegate: str
+    delegate_library: str | None
+    delegate_library_version: str | None
+    nodes: Partition
+    init_ms: float
+    first_ms: float
+    latency: Times
+    warm_up: WarmUp
+    memory: Memory
+    pipeline: Pipeline | None
+    load_average: float | None
+    others_busy_processors: float | None
+    before: State
+    after: State
+    sustained: tuple[Second, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def times(self) -> Distribution:
+        """Of the runs that count."""
+        return self.latency.distribution
+
+    @property
+    def delegated_nodes(self) -> int:
+        """How many nodes delegates took."""
+        return sum(share.nodes for share in self.nodes.shares)
+
+    @classmethod
+    def of(cls, found: benchmark.Measurement) -> "Measurement":
+        """What was measured."""
+        result = found.result
+        pipeline = result.get("pipeline_ns")
+        return cls(
+            model=found.model.name,
+            size_bytes=found.model.stat().st_size,
+            threads=found.threads,
+            threads_started=result["threads_started"],
+            delegate=result["delegate"],
+            delegate_library=result["library"],
+            delegate_library_version=result["library_version"],
+            nodes=decode(Partition, result["nodes"], "nodes", JobError),
+            init_ms=result["init_ns"] / 1e6,
+            first_ms=result["first_ns"] / 1e6,
+            latency=Times.of(result["runs_ns"]),
+            warm_up=WarmUp(result["steady"], _milliseconds(result["warm_up_ns"])),
+            memory=Memory(**result["memory"], model_bytes=found.model_bytes),
+            pipeline=Pipeline(**{stage: Times.of(times) for stage, times in pipeline.items()}) if pipeline else None,
+            load_average=result["load_average"],
+            others_busy_processors=result["others_busy"],
+            before=State(**result["before"]),
+            after=State(**result["after"]),
+            sustained=tuple(_second(**second) for second in result["sustained"]),
+            doubts=tuple(doubts(found)),
+        )
+
+
+@dataclass(frozen=True)
+class Operator(Times):
+    """An operator, run as a model of its own."""
+
+    index: Count
+    layer: str
+    operator: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, and its times."""
+        return {"index": self.index, "layer": self.layer, "operator": self.operator, **super().to_json()}
+
+    @property
+    def p50_ms(self) -> float:
+        """The median."""
+        return self.distribution.p50_ms
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A model operator by operator, and as a whole."""
+
+    model: str
+    threads: Count
+    latency: Times
+    operators: tuple[Operator, ...]
+
+    @property
+    def sum_ms(self) -> float:
+        """Of the operators' medians."""
+        return sum(operator.p50_ms for operator in self.operators)
+
+    def slowest(self, count: int) -> list[Operator]:
+        """The operators that take longest, the slowest first."""
+        return sorted(self.operators, key=lambda one: -one.p50_ms)[:count]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and the sum."""
+        content = encode_fields(self)
+        operators = content.pop("operators")
+        return {**content, "sum_ms": self.sum_ms, "operators": operators}
+
+    @classmethod
+    def of(cls, found: benchmark.Profile) -> "Profile":
+        """What was measured."""
+        operators = (
+            Operator(_milliseconds(one.times_ns), one.index, one.layer, one.operator) for one in found.operators
+        )
+        return cls(found.model.name, 1, Times.of(found.model_ns), tuple(operators))
+
+
+@dataclass(frozen=True)
+class Benchmark(OfDevice):
+    """All that was measured on one device, by its name."""
+
+    KIND = "benchmark"
+
+    environment: Environment
+    measurements: tuple[Measurement, ...]
+    profiles: tuple[Profile, ...]
+
+    @classmethod
+    def of(cls, device: str, found: benchmark.Benchmark) -> "Benchmark":
+        """What was measured on a device of that name."""
+        return cls(
+            device=device,
+            environment=Environment(**found.measurements[0].result["environment"]),
+            measurements=tuple(map(Measurement.of, found.measurements)),
+            profiles=tuple(map(Profile.of, found.profiles)),
+        )
+
+
+def _milliseconds(nanoseconds: Sequence[int]) -> tuple[float, ...]:
+    return tuple(value / 1e6 for value in nanoseconds)
+
+
+def _second(seconds: float, runs_ns: Sequence[int], **state: Any) -> Second:
+    return Second(**state, seconds=seconds, latency=Times.of(runs_ns))
+
+
+@dataclass(frozen=True)
+class Benchmarks(Several):
+    """Those of several devices."""
+
+    KIND = "benchmark-devices"
+
+    devices: tuple[Benchmark, ...]
