@@ -97,7 +97,7 @@ def look_inside(path: Path) -> None:
 
 def look_ahead(path: Path) -> None:
     found = check(path)
-    outputs.to_json(check_tables.check(found))
+    outputs.to_json(found.to_json())
     check_tables.show_check(found)
 
 

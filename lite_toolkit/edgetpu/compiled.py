@@ -71,7 +71,7 @@ class Compiled:
             "cpu_operators": self.cpu_operators,
             "cached_bytes": self.cached_bytes,
             "streamed_bytes": self.streamed_bytes,
-            "streaming_ms": {name: 1e3 * self.streaming_seconds(name)[0] for name in BANDWIDTHS},
+            "streaming_ms": {name: 1e3 * self.streamed_bytes / rate for name, rate in BANDWIDTHS.items()},
             "bandwidth_bytes_per_s": dict(BANDWIDTHS),
             "minimum_runtime": self.minimum_runtime,
             "packages": encode(self.packages),

@@ -87,8 +87,7 @@ def _rate(found: RateChange) -> dict[str, Any]:
 
 
 def _side(rate: Rate) -> dict[str, Any]:
-    told = rate.to_json()
-    return {name.removeprefix("accuracy_"): told[name] for name in told}
+    return {name.removeprefix("accuracy_"): value for name, value in Rate.to_json(rate).items()}
 
 
 def _costs(found: Loss) -> dict[str, Any]:
