@@ -39,6 +39,18 @@ def test_a_table_comes_before_names(tmp_path: Path, heading: str) -> None:
     assert classes(tmp_path, ["0/a.jpg", "0/b, c.jpg", "1/d.jpg"]) == ("labels.csv", [2, 1, 0])
 
 
+@pytest.mark.parametrize("mark", [0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029], ids=hex)
+def test_only_the_ends_of_lines_end_a_line(tmp_path: Path, mark: int) -> None:
+    """Not all that str.splitlines cuts at."""
+    name = f"a{chr(mark)}b"
+    (tmp_path / "labels.csv").write_bytes(f"{name}.jpg,2\r\nb.jpg,1\n".encode())
+    assert classes(tmp_path, [f"{name}.jpg", "b.jpg"]) == ("labels.csv", [2, 1])
+    (tmp_path / "index.json").write_text(json.dumps({"0": [WNIDS[0], f"a{chr(mark | 0x80)}b"]}, ensure_ascii=False))
+    (tmp_path / "index.tsv").write_text(f"index\twnid\tname\n0\t{WNIDS[0]}\t{name}\n1\t{WNIDS[1]}\tshark\n")
+    assert read_class_index(tmp_path / "index.json").names == {0: f"a{chr(mark | 0x80)}b"}
+    assert read_class_index(tmp_path / "index.tsv").names == {0: name, 1: "shark"}
+
+
 def test_a_given_table_comes_before_that_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("a.jpg,2\n")
     (tmp_path / "mine.csv").write_text("a.jpg,1\nb.jpg,0\n")

@@ -209,7 +209,8 @@ def _cells(path: Path, lines: Sequence[str]) -> list[list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        # Only what ends a line for every reader: str.splitlines would also cut at U+2028, within a name.
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ImageError(f"cannot read classes from {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
