@@ -96,6 +96,35 @@ def test_equal_seeds_give_equal_weights() -> None:
     assert np.abs(kernels[0] - kernels[2]).max() > 0.1
 
 
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_fresh_classifier_has_no_opinion(classes: int) -> None:
+    """Its first loss is that of guessing, ln(classes), on features as large as those of lite0's trained weights."""
+    head = build(VARIANTS["lite0"], classes=classes, input_shape=(32, 32, 3)).get_layer("predictions")
+    generator = np.random.default_rng(0)
+    features = np.abs(generator.normal(0, 0.41, (200, 1280))).astype(np.float32)
+    logits = features @ head.kernel.numpy() + head.bias.numpy()
+    truth = generator.integers(0, classes, 200)
+    loss = np.log(np.exp(logits).sum(1)) - logits[np.arange(200), truth]
+    assert loss.mean() == pytest.approx(np.log(classes), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("variant", "layer", "fan_out"),
+    [
+        ("lite0", "stem_conv", 3 * 3 * 32),
+        ("lite0", "block5a_dwconv", 5 * 5),  # one output for each channel
+        ("lite0", "top_conv", 1280),
+        ("es", "block2a_expand_conv", 3 * 3 * 192),
+        ("b0", "block7a_se_expand", 1152),
+    ],
+)
+def test_convolutions_start_as_in_the_tpu_repository(variant: str, layer: str, fan_out: int) -> None:
+    """Its `conv_kernel_initializer`: a standard deviation of sqrt(2 / fan_out)."""
+    kernel = build(VARIANTS[variant], input_shape=(32, 32, 3)).get_layer(layer).kernel.numpy()
+    assert kernel.mean() == pytest.approx(0, abs=0.1 * float(kernel.std()))
+    assert kernel.std() == pytest.approx(np.sqrt(2 / fan_out), rel=0.05)
+
+
 def test_rescaling_takes_pixels() -> None:
     spec, pixels = VARIANTS["lite0"], np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
     plain = build(spec, input_shape=(64, 64, 3))

@@ -162,7 +162,9 @@ class _Network:
         if self.spec.dropout:
             x = keras.layers.Dropout(self.spec.dropout, name="top_dropout")(x)
         final = None if activation == "none" else activation
-        initializer = self.initializer("predictions")
+        # The TPU repository draws from +-1/sqrt(classes), made for 1000 of them: of two classes, logits would be far
+        # apart before anything is learnt. From the number of inputs, the same width serves any number of classes.
+        initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=self.seed_of("predictions"))
         return keras.layers.Dense(classes, activation=final, kernel_initializer=initializer, name="predictions")(x)
 
     def activate(self, x: Tensor, name: str) -> Tensor:
@@ -170,10 +172,12 @@ class _Network:
         return keras.layers.Activation(self.spec.activation, name=name)(x)
 
     def initializer(self, name: str) -> keras.initializers.Initializer:
-        """He's fan-out rule, as the TPU repository initialises; seeded by name, so that no layer shifts another's."""
-        return keras.initializers.VarianceScaling(
-            2.0, "fan_out", "truncated_normal", seed=zlib.crc32(f"{self.seed}/{name}".encode())
-        )
+        """He's fan-out rule for convolutions, as the TPU repository has it."""
+        return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal", seed=self.seed_of(name))
+
+    def seed_of(self, name: str) -> int:
+        """Of the weights of one layer, so that no layer shifts another's."""
+        return zlib.crc32(f"{self.seed}/{name}".encode())
 
 
 def _inputs(spec: ModelSpec, shape: InputShape | None, tensor: Tensor | None) -> Tensor:
