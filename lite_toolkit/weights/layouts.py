@@ -103,7 +103,8 @@ def match(checkpoint: Checkpoint, spec: ModelSpec) -> MatchedWeights:
     The classifier may have any number of classes, or be absent.
 
     Raises:
-        WeightsError: no known names, or names or shapes that do not fit; says which, and what variants they fit.
+        WeightsError: no known names, or names or shapes that do not fit; says which, and what variants they fit. Or a
+            value that is not finite.
     """
     name = next((name for name, layout in LAYOUTS.items() if _has_stem(checkpoint.tensors, layout)), None)
     if name is None:
@@ -118,10 +119,13 @@ def match(checkpoint: Checkpoint, spec: ModelSpec) -> MatchedWeights:
         fits = [other for other in VARIANTS if not _complaints(tensors, _places(layout, VARIANTS[other], classes))]
         hint = f"; it fits {', '.join(fits)}" if fits else ""
         raise WeightsError(f"{checkpoint.path} ({name} names) does not fit {spec.name}: {'; '.join(complaints)}{hint}")
-    variables = {
-        variable: np.ascontiguousarray(tensors[place.name].transpose(place.axes), np.float32)
-        for variable, place in places.items()
-    }
+    variables = {}
+    for variable, place in places.items():
+        with np.errstate(over="ignore"):  # told by the next line
+            values = np.ascontiguousarray(tensors[place.name].transpose(place.axes), np.float32)
+        if not np.isfinite(values).all():
+            raise WeightsError(f"{checkpoint.path}: {place.name!r} has values that are not float32 numbers")
+        variables[variable] = values
     return MatchedWeights(name, variables, classes)
 
 
