@@ -15,6 +15,7 @@ from lite_toolkit.tflite.inspection import boundary_operators, float_operators
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
+from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.ranges import observe
 
 Convert = Callable[..., pipeline.Conversion]
@@ -45,6 +46,13 @@ def test_float_ends_leave_only_their_conversion(convert: Convert, form: str) -> 
     assert end_types(graph) == ("float32", "float32")
     assert [operator.name for operator in float_operators(graph)] == ["QUANTIZE", "DEQUANTIZE"]
     assert float_operators(graph) == boundary_operators(graph)
+
+
+def test_ends_are_set_without_a_step_for_each_byte(
+    convert: Convert, lines_run: Callable[[Callable[[], object]], int]
+) -> None:
+    model = path_of(convert("lite0", "int8", io="int8")).read_bytes()
+    assert lines_run(lambda: set_types(model, "uint8", {})) < len(model) / 2
 
 
 def test_int16x8_takes_int16(convert: Convert) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from lite_toolkit.quantization.ranges import Range, steps
 from lite_toolkit.quantization.recipes import InputOutput
 from lite_toolkit.tflite.layers import INNER_END
+from lite_toolkit.tflite.surgery import pack, unpack
 
 _TYPES: dict[InputOutput, int] = {
     "uint8": schema.TensorType.UINT8,
@@ -29,7 +29,7 @@ def set_types(model: bytes, io: InputOutput, ranges: Mapping[str, Range]) -> byt
     fails, since the kernels want all their operands of one type. Where the operator at an end stays in float, the outer
     tensor is quantized over its range: `ranges` has those of all tensors, by name.
     """
-    unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    unpacked = unpack(model)
     graph, wanted = unpacked.subgraphs[0], _TYPES[io]
     for position, index in enumerate(graph.inputs):
         if graph.tensors[index].type != wanted:
@@ -41,7 +41,7 @@ def set_types(model: bytes, io: InputOutput, ranges: Mapping[str, Range]) -> byt
             graph.outputs[position] = outer = _outer_tensor(graph, index, wanted, ranges)
             graph.operators.append(_operator(unpacked, graph, index, outer))
             _rename(unpacked.signatureDefs, "outputs", index, outer)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+    return pack(unpacked)
 
 
 def _outer_tensor(graph: Any, index: int, wanted: int, ranges: Mapping[str, Range]) -> int:

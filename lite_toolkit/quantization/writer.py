@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import MissingExtraError, ModelError
@@ -15,6 +14,7 @@ from lite_toolkit.quantization.ranges import Range
 from lite_toolkit.quantization.recipes import Format, Granularity
 from lite_toolkit.quantization.walk import Parameters
 from lite_toolkit.streams import quiet
+from lite_toolkit.tflite.surgery import pack, unpack
 
 try:
     from ai_edge_quantizer import quantizer
@@ -57,7 +57,7 @@ def write(
 
 def with_parameters(float_model: bytes, chosen: Parameters) -> bytes:
     """The float model with the chosen weights and biases in place of its own."""
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(float_model))
+    model = unpack(float_model)
     graph = model.subgraphs[0]
     for values, position in ((chosen.weights, 1), (chosen.biases, 2)):
         for index, value in values.items():
@@ -65,7 +65,7 @@ def with_parameters(float_model: bytes, chosen: Parameters) -> bytes:
             tensor.shape, tensor.type = list(value.shape), schema.TensorType.FLOAT32
             tensor.buffer = _append_buffer(model, value)
     _empty_unused_buffers(model)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return pack(model)
 
 
 def _own_operand(graph: Any, operator: Any, position: int) -> int:

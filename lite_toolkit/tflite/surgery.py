@@ -1,4 +1,4 @@
-"""A `.tflite` rewritten so that its layers can be watched, or fed one by one."""
+"""A `.tflite` taken apart and put together, and rewritten so that its layers can be watched, or fed one by one."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,29 @@ except ModuleNotFoundError as error:  # tflite-runtime has no such tools
     ) from error
 
 
+def unpack(model: bytes) -> Any:
+    """The model as objects that can be changed."""
+    unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    for buffer in unpacked.buffers:
+        if buffer.data is not None:  # a bytearray or list is written byte by byte, in Python
+            buffer.data = np.asarray(buffer.data, np.uint8)
+    return unpacked
+
+
+def pack(unpacked: Any) -> bytes:
+    """The content of the `.tflite` that objects describe."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+
+
 def expose(model: bytes, tensors: Sequence[int]) -> bytes:
     """The model with `tensors`, given by their numbers, as its outputs in that order.
 
     Outputs stay readable with every delegate, so that one sees what the fast kernels compute, 10 times as fast as with
     an interpreter that keeps all tensors.
     """
-    unpacked = _unpack(model)
+    unpacked = _unsigned(model)
     unpacked.subgraphs[0].outputs = list(tensors)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+    return pack(unpacked)
 
 
 def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
@@ -34,7 +48,7 @@ def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
     Its inputs are the model's own and then `tensors`, which the following operators read as ever. Its outputs are what
     the operators would have written to `tensors`, in that order.
     """
-    unpacked = _unpack(model)
+    unpacked = _unsigned(model)
     graph = unpacked.subgraphs[0]
     writers = {int(number): operator for operator in graph.operators for number in operator.outputs}
     graph.inputs = [*graph.inputs, *tensors]
@@ -46,7 +60,7 @@ def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
         graph.tensors.append(written)
         operator = writers[number]
         operator.outputs = [graph.outputs[-1] if output == number else output for output in operator.outputs]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(unpacked))
+    return pack(unpacked)
 
 
 def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
@@ -55,7 +69,7 @@ def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
     What an operator reads are inputs, and what it writes outputs, of the same shapes and types. Constants stay inside,
     and with them the operators that compute constants, such as the DEQUANTIZE of float16 weights: these have no model.
     """
-    unpacked = _unpack(model)
+    unpacked = _unsigned(model)
     graph = unpacked.subgraphs[0]
     constant = {
         number for number, tensor in enumerate(graph.tensors) if unpacked.buffers[tensor.buffer].data is not None
@@ -89,14 +103,11 @@ def _cut(unpacked: Any, kept: Sequence[Any], inputs: Sequence[int]) -> bytes:
     graph.inputs = [places[number] for number in inputs]
     graph.outputs = graph.operators[-1].outputs
     cut.subgraphs, cut.metadata, cut.metadataBuffer = [graph], [], []
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(cut))
+    return pack(cut)
 
 
-def _unpack(model: bytes) -> Any:
+def _unsigned(model: bytes) -> Any:
     """The model as objects, without its signatures, which would name inputs and outputs that are no more."""
-    unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    unpacked = unpack(model)
     unpacked.signatureDefs = []
-    for buffer in unpacked.buffers:
-        if buffer.data is not None:  # a list is written byte by byte, which takes minutes
-            buffer.data = np.asarray(buffer.data, np.uint8)
     return unpacked
