@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,18 @@ def labelled(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         (folder / str(index % 4)).mkdir(exist_ok=True)
         shutil.copy(path, folder / str(index % 4))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Any:
+    """A Keras classifier of 32 x 32 pixels and 6 classes: a convolution, an average and a dense layer."""
+    from lite_toolkit.networks.backend import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu6", name="conv")(image)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, keras.layers.Dense(6, name="dense")(x))
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
         (f'format = "int8"\nin_float = ["{"(" * 5000}"]', "no regular expression"),
         ('format = "int8"\nin_float = ["a{99999999999}"]', "no regular expression"),
         ('format = "int8"\nactivation = "tanh"', "activation 'tanh': must be one of softmax, none"),
-        ('format = "int8"\nranges = "best"', "ranges 'best': must be one of minmax, percentile, mse, kl"),
+        ('format = "int8"\nranges = "best"', "ranges 'best': must be one of minmax, mse"),
         ('format = "int8"\ndamping = -1', "damping -1: must be a finite number from 0 to 10"),
         ('format = "int8"\ngranularity = "tensor"\ncorrections = ["slope"]', "'slope' needs granularity 'channel'"),
         ("samples = 3", "'format' is missing: must be one of float32"),

@@ -22,7 +22,7 @@ from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import XNNPACK, choose
-from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.runtime.interpreter import Model, finite
 from lite_toolkit.runtime.rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def infer(job: Job) -> Generator[Record, None, None]:
     Nothing of an image but its record is held. Closing the generator ends the workers.
 
     Raises:
-        ModelError: a model cannot be run, gives scores that are no numbers, or a worker died.
+        ModelError: a model cannot be run, gives scores that are not finite, or a worker died.
         DelegateError: the delegate cannot be loaded, or does not run the model.
     """
     if job.images:
@@ -270,9 +270,7 @@ class _Sight:
 
     def _answer(self, number: int, pixels: NDArray[np.uint8], path: str) -> Answer:
         scores = self.models[number].run(look_up(self.tables[number], pixels))
-        if np.isnan(scores).any():
-            raise ModelError(f"{self.job.models[number]} gives scores that are not numbers for {path}")
-        return answer(scores, self.job.top)
+        return answer(finite(scores, self.job.models[number], path), self.job.top)
 
 
 def input_table(model: Model, spec: PreprocessingSpec) -> NDArray[Any]:

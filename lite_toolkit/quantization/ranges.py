@@ -1,19 +1,18 @@
 """Ranges of activations, observed on the representative dataset."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization.recipes import Criterion
 from lite_toolkit.runtime import interpreter as runtime
 
 Range = tuple[float, float]
 
 SAMPLE = 100_000  # values that a range is chosen by
-BINS = 2048
-PERCENTILE = 1e-4
 SWEEPS = 2  # over both ends: a third changes nothing
 CANDIDATES = np.linspace(0.3, 1, 36)  # parts of the observed range
 
@@ -28,51 +27,54 @@ def observe(float_model: bytes, images: Iterable[NDArray[np.float32]], input_ran
 
     Returns:
         Tensor name -> (min, max) over all images, for the input and the outputs of every operator.
+
+    Raises:
+        ModelError: an activation is not finite.
     """
     interpreter = runtime.interpreter(float_model, keep_all=True)
     source = interpreter.get_input_details()[0]
     activations = _activations(interpreter)
     low = dict.fromkeys(activations, np.inf)
     high = dict.fromkeys(activations, -np.inf)
-    for image in images:
+    for number, image in enumerate(images, start=1):
         interpreter.set_tensor(source["index"], image[np.newaxis])
         interpreter.invoke()
         for name, index in activations.items():
-            values = interpreter.get_tensor(index)
-            low[name] = min(low[name], float(values.min()))
-            high[name] = max(high[name], float(values.max()))
+            least, most = _extent(interpreter.get_tensor(index), f"{name} for calibration image {number}")
+            low[name], high[name] = min(low[name], least), max(high[name], most)
     return {source["name"]: input_range} | {name: (low[name], high[name]) for name in activations}
 
 
-def search(values: NDArray[np.float32], criterion: Criterion) -> Range:
+def search(values: NDArray[np.float32], criterion: Criterion, name: str = "an activation") -> Range:
     """The range that serves the values best by a criterion; it holds 0.
 
     Args:
         values: of one activation, any shape.
-        criterion: "minmax" clips nothing; "percentile" clips a ten-thousandth at either end; "mse" minimises the mean
-            squared error of rounding and clipping together; "kl" the divergence of the values' histogram from that of
-            the rounded ones.
+        criterion: "minmax" clips nothing; "mse" minimises the mean squared error of rounding and clipping together.
+        name: of the activation.
+
+    Raises:
+        ModelError: a value is not finite.
     """
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    low, high = _holding_0(_extent(values, name))
     if criterion == "minmax" or low == high:
         return low, high
     drawn = sample(values)
-    if criterion == "percentile":
-        ends = np.quantile(drawn, [PERCENTILE, 1 - PERCENTILE])
-        return min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)
-    cost = _CRITERIA[criterion]
-    costs = [cost(drawn, (low * part, high * part)) for part in CANDIDATES]
+    costs = [_mean_squared_error(drawn, (low * part, high * part)) for part in CANDIDATES]
     best = CANDIDATES[int(np.argmin(costs))]
     return low * best, high * best
 
 
-def search_scores(scores: NDArray[np.float32]) -> Range:
+def search_scores(scores: NDArray[np.float32], name: str) -> Range:
     """The range of logits (images, classes) that minimises the mean squared error of their differences.
 
     What all logits of an image have in common changes neither their order nor the softmax, so that it is no error.
     Logits reach much further up than down: either end is searched for itself.
+
+    Raises:
+        ModelError: a score is not finite; the message has the tensor's `name`.
     """
-    low, high = min(float(scores.min()), 0.0), max(float(scores.max()), 0.0)
+    low, high = _holding_0(_extent(scores, name))
     best_low, best_high = low, high
     for _ in range(SWEEPS):
         best_high = min(high * CANDIDATES, key=lambda end: _centred_error(scores, (best_low, float(end))))
@@ -88,9 +90,22 @@ def sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def steps(limits: Range) -> tuple[float, int]:
     """Scale and zero point of int8 over a range, which is widened to hold 0."""
-    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
+    low, high = _holding_0(limits)
     scale = (high - low) / 255 or 1.0
     return scale, int(np.clip(np.rint(-128 - low / scale), -128, 127))
+
+
+def _extent(values: NDArray[np.float32], where: str) -> Range:
+    """Smallest and largest value."""
+    low, high = float(values.min()), float(values.max())
+    # Both are NaN where any value is, which every later minimum and maximum would pass over.
+    if not -runtime.LARGEST < low <= high < runtime.LARGEST:
+        raise ModelError(f"the model has values that are not numbers in {where}")
+    return low, high
+
+
+def _holding_0(limits: Range) -> Range:
+    return min(limits[0], 0.0), max(limits[1], 0.0)
 
 
 def _errors(values: NDArray[np.float32], limits: Range) -> NDArray[np.float32]:
@@ -108,20 +123,6 @@ def _centred_error(scores: NDArray[np.float32], limits: Range) -> float:
     return float(np.square(errors - errors.mean(axis=1, keepdims=True)).mean())
 
 
-def _divergence(values: NDArray[np.float32], limits: Range) -> float:
-    """KL divergence of a fine histogram from the one that 255 steps within `limits` leave of it."""
-    low, high = float(values.min()), float(values.max())
-    exact, edges = np.histogram(values, BINS, (low, high))
-    centres = (edges[:-1] + edges[1:]) / 2
-    scale, zero_point = steps(limits)
-    level = np.clip(np.rint(centres / scale) + zero_point, -128, 127).astype(int) + 128
-    occupied = exact > 0
-    mass, width = np.bincount(level, exact, 256), np.bincount(level, occupied, 256)
-    rounded = np.where(occupied, mass[level] / np.maximum(width[level], 1), 0)
-    p, q = exact[occupied] / exact.sum(), rounded[occupied] / rounded.sum()
-    return float((p * np.log(p / q)).sum())
-
-
 def _activations(interpreter: Any) -> dict[str, int]:
     """Name -> index of the float32 tensors that operators compute."""
     produced = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}  # noqa: SLF001
@@ -130,6 +131,3 @@ def _activations(interpreter: Any) -> dict[str, int]:
         for details in interpreter.get_tensor_details()
         if details["index"] in produced and details["dtype"] is np.float32
     }
-
-
-_CRITERIA: dict[str, Callable[[NDArray[np.float32], Range], float]] = {"mse": _mean_squared_error, "kl": _divergence}

@@ -13,7 +13,7 @@ Format = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Granularity = Literal["channel", "tensor"]
 Rounding = Literal["nearest", "gptq"]
 Correction = Literal["inputs", "slope", "bias"]
-Criterion = Literal["minmax", "percentile", "mse", "kl"]
+Criterion = Literal["minmax", "mse"]
 Activation = Literal["softmax", "none"]
 InputOutput = Literal["uint8", "int8", "int16", "float32"]
 

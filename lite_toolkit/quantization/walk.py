@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.errors import RecipeError
 from lite_toolkit.networks.backend import tf
 from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import operators, rounding
@@ -62,8 +63,8 @@ def choose_parameters(
         progress: shown over the operators.
 
     Raises:
-        ModelError: an operator that `operators` does not know.
-        RecipeError: there is no such layer.
+        ModelError: an operator that `operators` does not know, or an activation that is not finite.
+        RecipeError: there is no such layer, or the damping is too small for one.
     """
     graph = read_graph(float_model).subgraphs[0]
     exact = _thinned(np.stack(list(images)), _bytes_per_image(graph))
@@ -139,7 +140,8 @@ class _Walk:
         name = self.graph.tensors[tensor].name
         if name in self.chosen.ranges:
             return self.chosen.ranges[name]
-        own = search_scores(exact) if self.holds_scores(tensor, exact) else search(exact, self.recipe.ranges)
+        holds_scores = self.holds_scores(tensor, exact)
+        own = search_scores(exact, name) if holds_scores else search(exact, self.recipe.ranges, name)
         if self.recipe.format == "int16x8":
             return own[0] * INT16_MARGIN, own[1] * INT16_MARGIN
         addition = self.next_addition(tensor) if self.recipe.ranges == "mse" else None
@@ -206,7 +208,13 @@ def _round(operator: Operator, weights: Array, x: Array, recipe: Recipe) -> Arra
     steps_of = rounding.scales(weights, depthwise, recipe.granularity == "tensor")
     if recipe.rounding == "nearest":
         return rounding.nearest(weights, steps_of)
-    return rounding.gptq(weights, steps_of, _hessian(operator, weights, x), recipe.damping, depthwise)
+    try:
+        return rounding.gptq(weights, steps_of, _hessian(operator, weights, x), recipe.damping, depthwise)
+    except np.linalg.LinAlgError as error:
+        raise RecipeError(
+            f"damping {recipe.damping:g} is too small for operator {operator.index} {operator.name}, some of whose "
+            "inputs follow from others: 0.05 is the default"
+        ) from error
 
 
 def _hessian(operator: Operator, weights: Array, x: Array) -> Double:

@@ -25,6 +25,7 @@ _RUNTIMES = {
     "tflite-runtime": "tflite_runtime.interpreter",
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
+LARGEST = float(np.finfo(np.float32).max)  # what the runtime's own kernels make of infinity
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Model:
             DelegateError: the delegate cannot be loaded.
         """
         self.interpreter = interpreter(model, threads, delegate)
+        self.title = _title(model)
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         self.input, self.output = ends(list(map(tensor_info, inputs)), list(map(tensor_info, outputs)))
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
@@ -92,9 +94,13 @@ class Model:
         """Number of scores."""
         return self.output.shape[-1]
 
-    def scores(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores of shape (classes,) for a normalised float32 image of shape (height, width, 3)."""
-        return self.run(self.input.quantize(image))
+    def scores(self, image: NDArray[np.float32], name: str = "an image") -> NDArray[np.float32]:
+        """Scores of shape (classes,) for a normalised float32 image of shape (height, width, 3).
+
+        Raises:
+            ModelError: a score is not finite; the message has the image's `name`.
+        """
+        return finite(self.run(self.input.quantize(image)), self.title, name)
 
     def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Scores of shape (classes,) for an image of shape (height, width, 3) as the input stores it, in its dtype."""
@@ -106,6 +112,18 @@ class Model:
         self.interpreter.invoke()
         found: NDArray[Any] = self.interpreter.get_tensor(self._output).reshape(-1)
         return found
+
+
+def finite(values: NDArray[np.float32], model: str, image: str) -> NDArray[np.float32]:
+    """The values, which `model` gives for `image`.
+
+    Raises:
+        ModelError: one of them is not finite: nothing that is told from them would be true.
+    """
+    wrong = values[~(np.abs(values) < LARGEST)]  # true of NaN
+    if wrong.size:
+        raise ModelError(f"{model} gives scores that are not numbers for {image}: {wrong[0]}")
+    return values
 
 
 def ends(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[TensorInfo, TensorInfo]:
@@ -181,7 +199,6 @@ def allocate(loaded: Any, model: Path | bytes) -> None:
 @contextmanager
 def _loading(model: Path | bytes) -> Iterator[None]:
     name, _ = _runtime()
-    title = "the model" if isinstance(model, bytes) else str(model)
     with quiet():
         try:
             yield
@@ -190,7 +207,11 @@ def _loading(model: Path | bytes) -> Iterator[None]:
             raise ModelError(reason) from error
         except (ValueError, RuntimeError) as error:
             said = _first_line(error).rstrip(".")
-            raise ModelError(f"{name} cannot load {title}: {said}{advice(said)}") from error
+            raise ModelError(f"{name} cannot load {_title(model)}: {said}{advice(said)}") from error
+
+
+def _title(model: Path | bytes) -> str:
+    return "the model" if isinstance(model, bytes) else str(model)
 
 
 def load_delegate(delegate: Delegate) -> Any:
