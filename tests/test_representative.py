@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lite_toolkit.datasets import representative
 from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, load_representative
 from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.errors import ImageError
+from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PRESETS, google_lite
 
 SPEC = google_lite((24, 32))
@@ -257,6 +259,21 @@ def test_progress_sees_every_image(folder, tmp_path, kind):
     source = {"folder": folder, "array": tmp_path / "images.npy", "synthetic": None}[kind]
     load_representative(source, SPEC, 30, 0, track)
     assert seen == [30] * 30
+
+
+def test_photographs_are_decoded_as_they_are_asked_for(folder, monkeypatch):
+    decoded = []
+
+    def decode(path):
+        decoded.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(representative, "read_image", decode)
+    images = representative.read(folder, SPEC)
+    assert next(images.prepared)[0] == "class0/00.png"
+    assert len(decoded) <= representative.DECODED_AHEAD + 1
+    assert [name for name, _ in images.prepared][-1] == "class2/29.png"
+    assert len(decoded) == len(images.digests) == 30
 
 
 def test_bgr_reaches_images_arrays_and_synthetic_images(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import GateError
+from lite_toolkit.images.preprocessing import google_lite
 from lite_toolkit.measurement import validation
 from lite_toolkit.measurement.loss import Comparison
 from lite_toolkit.measurement.validation import compare
+from lite_toolkit.quantization import recipes
 
 
 def test_equal_scores_have_no_noise() -> None:
@@ -158,6 +162,31 @@ class TestCommand:
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith(f"Error: {reason.format(**names)}")
         assert result.stderr.count("\n") == 1
+
+
+def test_no_image_stays_in_memory(tiny: Any, tmp_path: Path) -> None:
+    """What 1,500 more of them take is their scores, two times six numbers each, and their share of the choice."""
+    from lite_toolkit.conversion.float_model import from_keras, to_tflite
+    from lite_toolkit.quantization.quantizer import quantize
+
+    files = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
+    images = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), np.uint8)
+    content = to_tflite(from_keras(tiny), "logits")
+    calibration = google_lite(32).normalize(images[:4])
+    files[0].write_bytes(content)
+    files[1].write_bytes(quantize(content, recipes.load("int8-minmax"), google_lite(32), calibration, "int8"))
+    np.save(tmp_path / "images.npy", images)
+
+    def peak(samples: int) -> int:
+        tracemalloc.start()
+        found = validation.validate(*files, tmp_path / "images.npy", preprocessing=google_lite, samples=samples)
+        assert found.assessment.comparison.images == samples
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # loads what is loaded once
+    assert peak(2000) - peak(500) < 1500 * images[0].nbytes / 4
 
 
 def validate(*arguments: object) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,6 @@ from lite_toolkit.quantization.recipes import IO_TYPES, Recipe, default
 from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.tflite import manifest, metadata
 from lite_toolkit.tflite.graph import read_graph
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,8 @@ class _Job:
         return self.dataset.held_out if self.dataset else ()
 
     def _scores(self, model: bytes) -> NDArray[np.float32]:
-        return validation.scores(model, self.held_out)
+        names = self.dataset.names(self.dataset.held_out) if self.dataset else ()
+        return validation.scores(model, self.held_out, names)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The representative dataset: the preprocessed images that calibrate a quantized model and then judge it."""
 
-import dataclasses
 import hashlib
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ T = TypeVar("T")
 HELD_OUT_ONE_IN = 5
 FEWEST_TO_SPLIT = 20  # of fewer images, none are held out of calibration
 DECODING_THREADS = 2  # Pillow decodes and resizes without the GIL; more threads hold more decoded photographs at once
+DECODED_AHEAD = 8  # images that wait for whoever goes through them
 MAXIMUM_ARRAY_IMAGES = 1_000_000  # the header of an array is not to be trusted, and the choice needs 8 bytes for each
 _SAMPLING, _HOLDING_OUT = 1, 2  # the two choices must be independent, so each has a stream of its own
 
@@ -58,8 +59,7 @@ class PreparedImages:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int | slice) -> NDArray[np.float32]:
-        values = self.stored[self.chosen[index]]
-        return values if values.dtype == np.float32 else self.spec.normalize(values)
+        return _normalised(self.spec, self.stored[self.chosen[index]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,65 +104,120 @@ def _untracked(items: Iterable[T], total: int) -> Iterable[T]:  # noqa: ARG001
     return items
 
 
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of a source, each prepared when it is asked for, so that few are held in memory.
+
+    Attributes:
+        spec: of the preprocessing.
+        title: what they are, such as "photographs in DIR".
+        total: how many are tried.
+        prepared: the name of each and its uint8 pixels or float32 values, (height, width, 3); None instead of one that
+            cannot be read. They can be gone through once.
+        digests, skipped: as those of `RepresentativeDataset`; they fill while the images are gone through.
+    """
+
+    spec: PreprocessingSpec
+    title: str
+    total: int
+    prepared: Iterator[tuple[str, NDArray[Any] | None]]
+    digests: dict[str, str]
+    skipped: list[str]
+
+    def normalised(self, track: Track = _untracked) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The name of each image that can be read, and its float32 (height, width, 3)."""
+        for name, stored in track(self.prepared, self.total):
+            if stored is not None:
+                yield name, _normalised(self.spec, stored)
+
+
 def load_representative(
     source: Path | None, spec: PreprocessingSpec, samples: int, seed: int, track: Track = _untracked
 ) -> RepresentativeDataset:
+    """At most `samples` images of `source`, in memory; the arguments and errors are those of `read`."""
+    images = read(source, spec, samples, seed)
+    stored, count = np.empty(0), 0
+    for _, image in track(images.prepared, images.total):
+        if image is not None:
+            stored = stored if count else np.empty((images.total, *image.shape), image.dtype)
+            stored[count] = image
+            count += 1
+    return _split(images, stored[:count], seed, source is None)
+
+
+def read(source: Path | None, spec: PreprocessingSpec, samples: int = MAXIMUM_ARRAY_IMAGES, seed: int = 0) -> Images:
     """At most `samples` images of `source`, chosen by `seed` and kept in the source's order.
 
     Args:
         source: None for synthetic images; a folder of images, searched recursively; or a `.npy` or `.npz` file. An
             array is uint8 (n, height, width, 3) RGB images, preprocessed unless they have the input's size already, or
             float32 (n, height, width, 3) of the input's size and in the range of preprocessed images, taken as such.
-            An `.npz` holds one array, or one named "images". Only the chosen images are held in memory.
+            An `.npz` holds one array, or one named "images".
         spec: the preprocessing.
         samples: at least 1.
         seed: at least 0.
-        track: shows progress.
 
     Raises:
-        ImageError: the source does not exist, holds nothing usable, or an argument is out of range.
+        ImageError: the source does not exist, holds nothing usable, or an argument is out of range; what is only seen
+            in the images is raised while they are gone through.
     """
     if samples < 1 or seed < 0:
         raise ImageError(f"{samples} samples with seed {seed}: must be at least 1, with a seed of at least 0")
     if source is None:
-        return _synthetic(spec, samples, seed, track)
+        return _synthetic(spec, samples, seed)
     if source.is_dir():
-        return _from_folder(source, spec, samples, seed, track)
+        return _from_folder(source, spec, samples, seed)
     if not source.exists():
         raise ImageError(f"{source}: no such file or folder")
     if source.suffix.lower() not in (".npy", ".npz"):
         raise ImageError(f"{source}: must be a folder of images, a .npy or a .npz file")
-    return _from_arrays(source, spec, samples, seed, track)
+    return _from_array(source, spec, samples, seed)
 
 
-def _synthetic(spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
-    images = synthetic_images(samples, seed, (spec.height, spec.width))
-    pixels = np.empty((samples, spec.height, spec.width, 3), np.uint8)
-    digest = hashlib.sha256()
-    for index, image in enumerate(track(images, samples)):
-        pixels[index] = spec.order_channels(image)
-        digest.update(image.tobytes())
-    dataset = _split(f"{samples} synthetic images", spec, pixels, seed, {"synthetic images": digest.hexdigest()})
-    return dataclasses.replace(dataset, synthetic=True)
+def _synthetic(spec: PreprocessingSpec, samples: int, seed: int) -> Images:
+    digests: dict[str, str] = {}
+
+    def prepared() -> Iterator[tuple[str, NDArray[Any]]]:
+        digest = hashlib.sha256()
+        for index, image in enumerate(synthetic_images(samples, seed, (spec.height, spec.width))):
+            digest.update(image.tobytes())
+            yield f"synthetic image {index}", spec.order_channels(image)
+        digests["synthetic images"] = digest.hexdigest()
+
+    return Images(spec, "synthetic images", samples, prepared(), digests, [])
 
 
-def _from_folder(folder: Path, spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
+def _from_folder(folder: Path, spec: PreprocessingSpec, samples: int, seed: int) -> Images:
     found = find_images(folder)
     paths = [found[index] for index in _choose(len(found), samples, seed, _SAMPLING)]
-    pixels = np.empty((len(paths), spec.height, spec.width, 3), np.uint8)
     digests: dict[str, str] = {}
     skipped: list[str] = []
-    with ThreadPoolExecutor(DECODING_THREADS) as threads:
-        prepared = threads.map(partial(_prepare, spec), paths)
-        for path, result in zip(paths, track(prepared, len(paths)), strict=True):
+
+    def prepared() -> Iterator[tuple[str, NDArray[Any] | None]]:
+        for path, result in zip(paths, _ahead(partial(_prepare, spec), paths), strict=True):
+            name = path.relative_to(folder).as_posix()
             if isinstance(result, str):
-                skipped.append(f"{path.relative_to(folder).as_posix()}: {result}")
-                continue
-            pixels[len(digests)], digests[path.relative_to(folder).as_posix()] = result
-    if not digests:
-        raise ImageError(f"{folder}: none of {len(paths)} images can be read; the first: {skipped[0]}")
-    description = f"{len(digests)} photographs in {folder.resolve().name}"
-    return _split(description, spec, pixels[: len(digests)], seed, digests, tuple(skipped))
+                skipped.append(f"{name}: {result}")
+                yield name, None
+            else:
+                pixels, digests[name] = result
+                yield name, pixels
+        if not digests:
+            raise ImageError(f"{folder}: none of {len(paths)} images can be read; the first: {skipped[0]}")
+
+    return Images(spec, f"photographs in {folder.resolve().name}", len(paths), prepared(), digests, skipped)
+
+
+def _ahead(function: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[T]:
+    """The results in order, of which a few are made ahead: `Executor.map` would make and hold all of them."""
+    with ThreadPoolExecutor(DECODING_THREADS) as threads:
+        waiting: deque[Future[T]] = deque()
+        for path in paths:
+            waiting.append(threads.submit(function, path))
+            if len(waiting) > DECODED_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _prepare(spec: PreprocessingSpec, path: Path) -> tuple[NDArray[np.uint8], str] | str:
@@ -173,43 +228,52 @@ def _prepare(spec: PreprocessingSpec, path: Path) -> tuple[NDArray[np.uint8], st
         return str(error).removeprefix(f"{path}: ")
 
 
-def _from_arrays(path: Path, spec: PreprocessingSpec, samples: int, seed: int, track: Track) -> RepresentativeDataset:
-    try:
+def _from_array(path: Path, spec: PreprocessingSpec, samples: int, seed: int) -> Images:
+    with _open_array(path) as stream:
+        (total, *image_shape), dtype = _read_header(stream, spec)
+        start, size = stream.tell(), math.prod(image_shape) * dtype.itemsize
+    chosen = _choose(total, samples, seed, _SAMPLING)
+
+    def prepared() -> Iterator[tuple[str, NDArray[Any]]]:
         with _open_array(path) as stream:
-            (total, *image_shape), dtype = _read_header(stream, spec)
-            chosen = _choose(total, samples, seed, _SAMPLING)
-            start, size = stream.tell(), math.prod(image_shape) * dtype.itemsize
-            stored = np.empty((len(chosen), spec.height, spec.width, 3), dtype)
-            for position, index in enumerate(track(chosen.tolist(), len(chosen))):
+            for index in chosen.tolist():
                 stream.seek(start + index * size)
                 content = stream.read(size)
                 if len(content) < size:
                     raise ImageError(f"ends within image {index} of {total}")
-                stored[position] = _prepare_array(np.frombuffer(content, dtype).reshape(image_shape), spec, index)
-        digests = {path.name: _digest(path)}
+                image = np.frombuffer(content, dtype).reshape(image_shape)
+                yield f"image {index} of {path.name}", _prepare_array(image, spec, index)
+
+    return Images(spec, f"images of {path.name}", len(chosen), prepared(), {path.name: _digest(path)}, [])
+
+
+@contextmanager
+def _open_array(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a `.npy` file, or of the array to use in an `.npz`.
+
+    Raises:
+        ImageError: the file, or what is read within, is damaged.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as stream:
+                yield stream
+            return
+        with zipfile.ZipFile(path) as archive, archive.open(_array_name(archive.namelist())) as stream:
+            yield stream
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except Exception as error:  # numpy's and zipfile's readers raise a dozen types on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: cannot read this array: {reason}") from error
-    return _split(f"{len(stored)} images of {path.name}", spec, stored, seed, digests)
 
 
-@contextmanager
-def _open_array(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a `.npy` file, or of the array to use in an `.npz`."""
-    if path.suffix.lower() == ".npy":
-        with path.open("rb") as stream:
-            yield stream
-        return
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        name = names[0] if len(names) == 1 else "images.npy"
-        if name not in names:
-            found = ", ".join(names[:5]) or "none"
-            raise ImageError(f'must hold one array, or one named "images": it holds {len(names)} ({found})')
-        with archive.open(name) as stream:
-            yield stream
+def _array_name(names: list[str]) -> str:
+    name = names[0] if len(names) == 1 else "images.npy"
+    if name not in names:
+        found = ", ".join(names[:5]) or "none"
+        raise ImageError(f'must hold one array, or one named "images": it holds {len(names)} ({found})')
+    return name
 
 
 def _read_header(stream: IO[bytes], spec: PreprocessingSpec) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -243,23 +307,20 @@ def _prepare_array(image: NDArray[Any], spec: PreprocessingSpec, index: int) -> 
     return image
 
 
-def _split(
-    description: str,
-    spec: PreprocessingSpec,
-    stored: NDArray[Any],
-    seed: int,
-    digests: dict[str, str],
-    skipped: tuple[str, ...] = (),
-) -> RepresentativeDataset:
+def _normalised(spec: PreprocessingSpec, stored: NDArray[Any]) -> NDArray[np.float32]:
+    return stored if stored.dtype == np.float32 else spec.normalize(stored)
+
+
+def _split(images: Images, stored: NDArray[Any], seed: int, synthetic: bool) -> RepresentativeDataset:
     count = len(stored)
     held_out = _choose(count, count // HELD_OUT_ONE_IN if count >= FEWEST_TO_SPLIT else 0, seed, _HOLDING_OUT)
-    calibration = np.setdiff1d(np.arange(count), held_out)
     return RepresentativeDataset(
-        description,
-        PreparedImages(spec, stored, calibration),
-        PreparedImages(spec, stored, held_out),
-        digests,
-        skipped,
+        f"{count} {images.title}",
+        PreparedImages(images.spec, stored, np.setdiff1d(np.arange(count), held_out)),
+        PreparedImages(images.spec, stored, held_out),
+        images.digests,
+        tuple(images.skipped),
+        synthetic,
     )
 
 

@@ -66,10 +66,14 @@ class Classifier:
         self.model = Model(path, threads, delegate)
 
     def classify(self, images: Iterable[Path | str], top: int = 5) -> Iterator[Prediction]:
-        """The `top` classes of each image; equal scores are in order of index."""
+        """The `top` classes of each image; equal scores are in order of index.
+
+        Raises:
+            ModelError: the model gives a score that is not finite.
+        """
         for path in map(Path, images):
             try:
-                scores = self.model.scores(self.preprocessing.apply(read_image(path)))
+                scores = self.model.scores(self.preprocessing.apply(read_image(path)), str(path))
             except ImageError as error:
                 yield Prediction(path, (), str(error))
             else:

@@ -11,7 +11,6 @@ from lite_toolkit.measurement.loss import LayerError
 from lite_toolkit.runtime.interpreter import TensorInfo, interpreter
 from lite_toolkit.tflite.graph import Tensor, read_graph
 from lite_toolkit.tflite.layers import Layer, common_layers
-from lite_toolkit.tflite.surgery import expose, isolate
 
 FloatArray = NDArray[np.float32]
 
@@ -31,8 +30,10 @@ def measure(reference: bytes, quantized: bytes, images: Iterable[FloatArray]) ->
         images: normalised float32 images (height, width, 3).
 
     Raises:
-        ModelError: a model cannot be read or run, or they have no layer in common.
+        ModelError: a model cannot be read or run, they have no layer in common, or one has values that are not finite.
     """
+    from lite_toolkit.tflite.surgery import expose, isolate  # tflite-runtime has no tools for it
+
     layers = common_layers(read_graph(reference).subgraphs[0], read_graph(quantized).subgraphs[0])
     if not layers:
         raise ModelError("the two models have no layer in common: the quantized one must be made from the float one")
@@ -42,11 +43,14 @@ def measure(reference: bytes, quantized: bytes, images: Iterable[FloatArray]) ->
     running = _Runner(expose(quantized, counterparts))
     isolated = _Runner(isolate(quantized, counterparts))
     sums = [_Sums(layer) for layer in layers]
-    for image in images:
+    for number, image in enumerate(images, start=1):
         truth = list(exact.run(image))
         rows = zip(truth, running.run(image), isolated.run(image, *truth), strict=True)
         for layer_sums, values in zip(sums, rows, strict=True):
-            layer_sums.add(*values)
+            with np.errstate(over="ignore", invalid="ignore"):  # told by the next line
+                layer_sums.add(*values)
+            if not layer_sums.finite:
+                raise ModelError(f"layer {layer_sums.name} has values that are not numbers for image {number}")
     return tuple(layer_sums.result() for layer_sums in sums)
 
 
@@ -73,7 +77,7 @@ class _Sums:
     """Sums over all images for one layer, in double precision."""
 
     def __init__(self, layer: Layer) -> None:
-        self._layer, self._output = layer, _info(layer.quantized)
+        self._layer, self._output, self.name = layer, _info(layer.quantized), layer.name
         self._low, self._high = _range(self._output)
         self._elements = self._saturated = 0
         self._signal = self._error = self._inherited = self._clipped = 0.0
@@ -97,6 +101,11 @@ class _Sums:
         squares, own_squares, mixed = (np.einsum("nc,nc->c", left, right) for left, right in products)
         self._channels += (ones @ values, squares, ones @ errors, own_squares, mixed)
 
+    @property
+    def finite(self) -> bool:
+        """Whether every value so far was."""
+        return math.isfinite(self._signal + self._error) and bool(np.isfinite(self._channels).all())
+
     def result(self) -> LayerError:
         """The figures of all images so far."""
         _, squares, errors, own_squares, _ = self._channels
@@ -106,7 +115,7 @@ class _Sums:
         slopes = 1 + covariances[varying] / variances[varying]
         variance, covariance = _moments(self._channels.sum(axis=1), self._elements)
         return LayerError(
-            name=self._layer.name,
+            name=self.name,
             operator=self._layer.operator,
             tensor=self._layer.reference.name,
             dtype=self._output.dtype,

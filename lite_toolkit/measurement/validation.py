@@ -1,21 +1,22 @@
 """A quantized model against the float model that it was made from."""
 
-import dataclasses
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, PreparedImages, load_representative
+from lite_toolkit.datasets import representative
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement.description import describe, together
+from lite_toolkit.measurement.layer_errors import decibels, measure
 from lite_toolkit.measurement.loss import Assessment, Comparison, ScoreKind
+from lite_toolkit.measurement.remedies import worst
 from lite_toolkit.progress import Steps
-from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.runtime.interpreter import Model, finite
 from lite_toolkit.tflite.graph import read_graph
 
 _TOP = 5
@@ -55,51 +56,62 @@ def validate(
 ) -> Validation:
     """Compare two `.tflite` classifiers on images: their scores, and layer by layer.
 
+    The images are gone through once: of each, its scores stay in memory.
+
     Args:
         reference: the float model.
         quantized: the model that was made from it.
-        data: folder of images, `.npy` or `.npz`, as `load_representative` takes it.
+        data: folder of images, `.npy` or `.npz`, as `representative.read` takes it.
         preprocessing: by default that of the manifest beside either model.
         samples: images used at most; None is all.
         steps: shows progress.
 
     Raises:
-        ModelError: a model cannot be run, `reference` is quantized, or the two do not belong together.
+        ModelError: a model cannot be run or gives values that are not finite, `reference` is quantized, or the two do
+            not belong together.
         ImageError: the data cannot be used.
     """
     steps = steps or Steps()
     models = quantized, reference
     about = together(models, [describe(path, preprocessing=preprocessing) for path in models])
     _require_float(reference)
+    images = representative.read(data, about.preprocessing, samples or representative.MAXIMUM_ARRAY_IMAGES)
+    float_model, model = Model(reference), Model(quantized)
+    found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+
+    def scored() -> Iterator[NDArray[np.float32]]:
+        for name, image in images.normalised(steps.track):
+            found.append((float_model.scores(image, name), model.scores(image, name)))
+            yield image
+
     with steps.step("images"):
-        dataset = load_representative(
-            data, about.preprocessing, samples or MAXIMUM_ARRAY_IMAGES, seed=0, track=steps.track
-        )
-        images = _all(dataset.calibration)
-    with steps.step("scores"):
-        ours, theirs = (scores(model, steps.track(images, len(images))) for model in (reference, quantized))
-    with steps.step("layers"):
-        watched = steps.track(images, len(images))
-        assessment = assess(reference.read_bytes(), quantized.read_bytes(), compare(ours, theirs), watched)
-    found = dataset.description, about.preprocessing, assessment, dataset.skipped
-    return Validation(reference, quantized, *found, note=about.note)
+        layers = measure(reference.read_bytes(), quantized.read_bytes(), scored())
+    assessment = Assessment(compare(*map(np.stack, zip(*found, strict=True))), layers, worst(layers))
+    description = f"{assessment.comparison.images} {images.title}"
+    return Validation(
+        reference, quantized, description, about.preprocessing, assessment, tuple(images.skipped), note=about.note
+    )
 
 
 def assess(
     reference: bytes, quantized: bytes, comparison: Comparison, images: Iterable[NDArray[np.float32]]
 ) -> Assessment:
     """Add to a comparison of scores the error of every layer on normalised float32 images (height, width, 3)."""
-    from lite_toolkit.measurement.layer_errors import measure
-    from lite_toolkit.measurement.remedies import worst
-
     layers = measure(reference, quantized, images)
     return Assessment(comparison, layers, worst(layers))
 
 
-def scores(model: Path | bytes, images: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Scores (images, classes) that a `.tflite` gives for normalised float32 images (height, width, 3)."""
+def scores(
+    model: Path | bytes, images: Iterable[NDArray[np.float32]], names: Iterable[object] | None = None
+) -> NDArray[np.float32]:
+    """Scores (images, classes) that a `.tflite` gives for normalised float32 images (height, width, 3).
+
+    Raises:
+        ModelError: a score is not finite; the message has the image's name, by default its number.
+    """
     loaded = Model(model)
-    return np.stack([loaded.scores(image) for image in images])
+    named = zip(names or count(1), images, strict=False)  # numbers have no end
+    return np.stack([loaded.scores(image, f"image {name}") for name, image in named])
 
 
 def compare(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> Comparison:
@@ -107,7 +119,12 @@ def compare(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> C
 
     SQNR is 10 log10(sum(r^2) / sum((r - q)^2)) over the scores less each image's mean score, since a constant added to
     all logits of an image changes nothing. Scores are probabilities where the reference's are positive and add up to 1.
+
+    Raises:
+        ModelError: a score is not finite.
     """
+    for values in (reference, quantized):
+        finite(values, "a model", "an image")
     signal = reference - reference.mean(axis=1, keepdims=True)
     noise = signal - (quantized - quantized.mean(axis=1, keepdims=True))
     signal_power, noise_power = (float(np.square(part, dtype=np.float64).sum()) for part in (signal, noise))
@@ -118,7 +135,7 @@ def compare(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> C
         images=len(reference),
         agreement_percent=100 * float((best == quantized.argmax(axis=1)).mean()),
         top5_agreement_percent=100 * float((best_five == best[:, np.newaxis]).any(axis=1).mean()),
-        sqnr_db=10 * math.log10(signal_power / noise_power) if noise_power and signal_power else None,
+        sqnr_db=decibels(signal_power, noise_power),
         kl_divergence_nats=_divergence(_log_probabilities(reference, kind), _log_probabilities(quantized, kind)),
         largest_difference=float(np.abs(reference - quantized).max()),
         scores=kind,
@@ -140,15 +157,10 @@ def _log_probabilities(values: NDArray[np.float32], kind: ScoreKind) -> NDArray[
 
 
 def _divergence(reference: NDArray[np.float64], quantized: NDArray[np.float64]) -> float:
-    """Mean over the images of sum(p log(p / q)), from log p and log q."""
+    """Mean over the images of sum(p log(p / q)), from log p and log q; rounding may leave it below 0 by a hair."""
     return max(0.0, float((np.exp(reference) * (reference - quantized)).sum(axis=1).mean()))
 
 
 def _require_float(path: Path) -> None:
     if any(tensor.quantization for tensor in read_graph(path).subgraphs[0].tensors):
         raise ModelError(f"{path} is quantized: the first model must be the float one")
-
-
-def _all(images: PreparedImages) -> PreparedImages:
-    """The calibration images and those held out of them."""
-    return dataclasses.replace(images, chosen=np.arange(len(images.stored)))
