@@ -134,6 +134,7 @@ def test_operators_as_models_compute_what_the_model_does(form: str, convert: Con
 @pytest.mark.parametrize("sustained", [(), ("--sustained", "0.02")])
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_the_drawing(sustained: tuple[str, ...], suffix: str, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     picture = tmp_path / f"latency{suffix}"
     assert benchmark(model, *FAST, *sustained, "--plot", picture).exit_code == 0
     assert picture.stat().st_size > 5000
