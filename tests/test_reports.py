@@ -8,8 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from lite_toolkit import outputs
 from lite_toolkit.cli import main
@@ -77,3 +79,19 @@ def test_a_second_tells_its_runs_and_the_machine() -> None:
     assert isinstance(found, Second)
     assert found.latency.distribution.p50_ms == second["latency"]["p50_ms"]
     assert found.band_ms[1] == pytest.approx(second["latency"]["p50_ms"])
+
+
+def test_a_picture_shows_every_point_in_a_png_too(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from lite_toolkit.drawings import pictures
+
+    def figure() -> Any:
+        page, axes = pictures.panel(4, 3)
+        pictures.dots(axes, [1, 2, 3], [1, 2, 1], 6, color=pictures.SERIES[0])
+        axes.set_axis_off()
+        return page
+
+    pictures.save(figure, "dots", tmp_path / "dots.png")
+    with Image.open(tmp_path / "dots.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert (pixels < 200).sum() == pytest.approx(3 * np.pi * (6 / 72 * 150 / 2) ** 2, rel=0.1)  # discs of 6 points

@@ -44,9 +44,8 @@ def picture(found: Benchmark, title: str) -> Any:
         for one in measured
     ]
     made.suptitle(title, size=14, weight="bold")
-    made.axes[0].legend(
-        made.axes[0].lines[: 2 * len(names) : 2], names, loc="lower left", frameon=False, fontsize=SMALL
-    )
+    made.set_figheight(made.get_figheight() + 0.4 + 0.1 * len(names))
+    pictures.legend(made.axes[0], made.axes[0].lines[::2], names, 2)  # each has a line, then its points
     return made
 
 

@@ -29,21 +29,22 @@ def picture(found: Validation, title: str) -> Any:
     assessment, compared = found.loss.assessment, found.comparison
     page = figure(max(_LEAST_WIDTH, 0.9 + _LAYER * len(found.layers)), 7.6)
     upper, lower = page.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for axes in (upper, lower):
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
     _draw_ratios(upper, assessment)
     places = range(1, len(found.layers) + 1)
     lower.bar(places, [_or_nan(layer.drop_db) for layer in found.layers], color=SERIES[0], width=0.7)
     lower.axhline(0, color=MUTED, linewidth=0.8)
     lower.set_ylabel("drop by the layer, dB")
-    lower.grid(axis="y")
     lower.set_xticks(places, [layer.name for layer in found.layers], rotation=90, size=SMALL)
     for label, layer in zip(lower.get_xticklabels(), found.layers, strict=True):
         label.set_color(SERIES[1] if layer in assessment.worst_layers else INK)
     page.suptitle(title, size=15, weight="bold")
     sqnr = [] if compared.sqnr_db is None else [f"SQNR of the scores {compared.sqnr_db:.1f} dB"]
     summary = (f"{compared.agreement_percent:.1f}% same top-1", *sqnr, f"{compared.images} images")
-    upper.set_title("  ·  ".join(summary), loc="left", color=MUTED, size="medium")
-    above = ("SQNR in the running network", "own SQNR: with exact inputs", "most error added, in order")
-    upper.legend(upper.lines[:3], above, loc="lower left", frameon=False)
+    names = ("SQNR in the running network", "own SQNR: with exact inputs", "most error added, in order")
+    pictures.legend(upper, upper.lines, names, 3, title="  ·  ".join(summary))
     return page
 
 

@@ -1,6 +1,6 @@
 """Pictures by matplotlib, with equal bytes for equal content."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,17 @@ def panel(width: float, height: float) -> tuple[Any, Any]:
 
 
 def dots(axes: Any, x: ArrayLike, y: ArrayLike, size: float, **style: Any) -> None:
-    """Points as one path of lines without length, whose round ends are what is seen: 30 bytes each, where markers take
-    a hundred."""
+    """Points as one path of lines almost without length, whose round ends are what is seen: 30 bytes each.
+
+    Markers take a hundred; a line of no length at all is left out of a PNG file.
+    """
     x, y = np.asarray(x, float), np.asarray(y, float)
     gaps = np.full(len(x), np.nan)
-    xs, ys = np.column_stack([x, x, gaps]).ravel(), np.column_stack([y, y, gaps]).ravel()
-    axes.plot(xs, ys, linewidth=size, solid_capstyle="round", **style)
+    xs, ys = np.column_stack([x, x + 1e-9, gaps]).ravel(), np.column_stack([y, y, gaps]).ravel()
+    axes.plot(xs, ys, linewidth=size, solid_capstyle="round", snap=False, **style)
+
+
+def legend(axes: Any, lines: Sequence[Any], names: Sequence[str], columns: int, **options: Any) -> None:
+    """The names of lines above their panel; those that are there."""
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False, "alignment": "left"}
+    axes.legend(lines[: len(names)], names[: len(lines)], ncols=columns, fontsize=SMALL, **above, **options)
