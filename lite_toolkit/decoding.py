@@ -3,7 +3,7 @@
 import functools
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -13,6 +13,7 @@ from lite_toolkit.text import shown
 
 T = TypeVar("T")
 
+UNTOLD = {"untold": True}  # the metadata of fields with a default that JSON has not
 LARGEST = 2**53  # a float holds every whole number up to here
 
 
@@ -85,7 +86,12 @@ def encode(value: Any) -> Any:
 
 def encode_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass by their keys, for a `to_json` that tells more than these."""
-    return {_key(field.name): encode(getattr(value, field.name)) for field in fields(value)}
+    return {_key(field.name): encode(getattr(value, field.name)) for field in _told(value)}
+
+
+def _told(value: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that JSON has too."""
+    return [field for field in fields(value) if field.metadata != UNTOLD]
 
 
 def _key(name: str) -> str:
@@ -223,7 +229,7 @@ def _mapping(key_kind: _Kind, kind: _Kind, limits: str) -> _Kind:
 
 def _object(cls: type[Any], exact: bool, limits: str, beside: Mapping[str, Any]) -> _Kind:
     hints = get_type_hints(cls, localns=_NAMES, include_extras=True)
-    asked = {_key(field.name): field for field in fields(cls) if field.name not in beside}
+    asked = {_key(field.name): field for field in _told(cls) if field.name not in beside}
     kinds = {key: _kind(hints[field.name], exact) for key, field in asked.items()}
     needed = [key for key, field in asked.items() if field.default is MISSING and field.default_factory is MISSING]
     words = f"an object of {', '.join(kinds)}{limits}"

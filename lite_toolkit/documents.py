@@ -35,7 +35,11 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The document."""
-        return document(self.KIND, encode_fields(self))
+        return document(self.KIND, self.content())
+
+    def content(self) -> dict[str, Any]:
+        """What stands below the header."""
+        return encode_fields(self)
 
     @classmethod
     def from_json(cls: type[R], content: object, file: str) -> R:

@@ -7,8 +7,7 @@ import numpy as np
 
 from lite_toolkit.drawings import pictures
 from lite_toolkit.drawings.pictures import INK, MUTED, SERIES, SMALL, dots, figure, panel
-from lite_toolkit.measurement.loss import Assessment
-from lite_toolkit.reports.validation import Validation
+from lite_toolkit.measurement.loss import Assessment, Validation
 
 # Lengths in inches.
 _LAYER, _LEAST_WIDTH = 0.145, 9.0

@@ -1,9 +1,11 @@
 """What quantization cost, as values: of the scores, and layer by layer."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from lite_toolkit.decoding import between
+from lite_toolkit.decoding import UNTOLD, between
+from lite_toolkit.documents import Report
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.tflite.layers import Granularity
 
@@ -123,3 +125,59 @@ class Assessment:
         """Those that `worst` is about."""
         named = {layer.name: layer for layer in self.layers}
         return [named[finding.name] for finding in self.worst]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What quantization cost a model, by `validate` or by the manifest that `convert` wrote.
+
+    Attributes:
+        model: the quantized file.
+        reference: the float model's file; None for a manifest's, which is measured on images held out of calibration.
+        data: description of the images; None where a manifest does not tell.
+        size_bytes: of the quantized file; None where the report does not tell.
+    """
+
+    model: str
+    reference: str | None
+    data: str | None
+    size_bytes: int | None
+    assessment: Assessment
+
+    @property
+    def comparison(self) -> Comparison:
+        """Of the scores."""
+        return self.assessment.comparison
+
+
+@dataclass(frozen=True)
+class Validation(Report):
+    """A quantized model against the float model; see `loss.Assessment`.
+
+    Attributes:
+        float_, quantized: the files' names.
+        data: description of the images.
+        skipped_images: one message for each that could not be read.
+        note: how the preprocessing was found, where that is not certain.
+    """
+
+    KIND = "validate"
+
+    float_: str
+    quantized: str
+    data: str
+    skipped_images: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+    comparison: Comparison
+    layers: tuple[LayerError, ...]
+    worst: tuple[Finding, ...]
+    note: str | None = field(default=None, metadata=UNTOLD)
+
+    def __post_init__(self) -> None:
+        self.loss  # noqa: B018  # refuses what does not belong together
+
+    @property
+    def loss(self) -> Loss:
+        """What quantization cost."""
+        assessment = Assessment(self.comparison, self.layers, self.worst)
+        return Loss(self.quantized, self.float_, self.data, None, assessment)

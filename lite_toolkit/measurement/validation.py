@@ -1,7 +1,6 @@
 """A quantized model against the float model that it was made from."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from numpy.typing import NDArray
 
 from lite_toolkit.datasets import representative
 from lite_toolkit.errors import ModelError
-from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
+from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.measurement.description import describe, together
 from lite_toolkit.measurement.layer_errors import decibels, measure
-from lite_toolkit.measurement.loss import Assessment, Comparison, ScoreKind
+from lite_toolkit.measurement.loss import Assessment, Comparison, ScoreKind, Validation
 from lite_toolkit.measurement.remedies import worst
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime.interpreter import Model, finite
@@ -21,28 +20,6 @@ from lite_toolkit.tflite.graph import read_graph
 
 _TOP = 5
 _LEAST_PROBABILITY = 1e-6  # an 8-bit softmax rounds most classes to 0, whose logarithm would be infinite
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What `validate` found.
-
-    Attributes:
-        reference, quantized: the two files.
-        data: description of the images.
-        preprocessing: of the images.
-        assessment: what was found.
-        skipped: one message for each image that could not be read.
-        note: how the preprocessing was found, where that is not certain.
-    """
-
-    reference: Path
-    quantized: Path
-    data: str
-    preprocessing: PreprocessingSpec
-    assessment: Assessment
-    skipped: tuple[str, ...]
-    note: str | None
 
 
 def validate(
@@ -86,10 +63,17 @@ def validate(
 
     with steps.step("images"):
         layers = measure(reference.read_bytes(), quantized.read_bytes(), scored())
-    assessment = Assessment(compare(*map(np.stack, zip(*found, strict=True))), layers, worst(layers))
-    description = f"{assessment.comparison.images} {images.title}"
+    comparison = compare(*map(np.stack, zip(*found, strict=True)))
     return Validation(
-        reference, quantized, description, about.preprocessing, assessment, tuple(images.skipped), note=about.note
+        float_=reference.name,
+        quantized=quantized.name,
+        data=f"{comparison.images} {images.title}",
+        skipped_images=tuple(images.skipped),
+        preprocessing=about.preprocessing.to_json(),
+        comparison=comparison,
+        layers=layers,
+        worst=worst(layers),
+        note=about.note,
     )
 
 

@@ -10,12 +10,12 @@ from lite_toolkit.devices.profiles import HERE
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.loss import Loss, Validation
 from lite_toolkit.reports.benchmark import Benchmark, Environment, Measurement, Profile
 from lite_toolkit.reports.comparison import HOST
 from lite_toolkit.reports.evaluation import Class, Evaluation, Reference, Subject
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.reports.reading import Source
-from lite_toolkit.reports.validation import Loss, Validation
 from lite_toolkit.runtime.delegates import XNNPACK
 
 T = TypeVar("T")

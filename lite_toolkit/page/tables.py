@@ -7,11 +7,11 @@ import numpy as np
 
 from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Model, Overview, Profiled, Timing, ran, title
 from lite_toolkit.reports import figures
 from lite_toolkit.reports.benchmark import Times
 from lite_toolkit.reports.evaluation import Evaluation
-from lite_toolkit.reports.validation import Loss
 
 OPERATORS_SHOWN = 15
 _TENTHS = 10

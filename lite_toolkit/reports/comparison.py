@@ -13,11 +13,11 @@ from lite_toolkit.documents import Report
 from lite_toolkit.errors import ReportError
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.intervals import difference
+from lite_toolkit.measurement.loss import Loss, Validation
 from lite_toolkit.reports import reading
 from lite_toolkit.reports.benchmark import NAMES, Benchmark, Benchmarks, Measurement
 from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 from lite_toolkit.reports.manifest import Manifest
-from lite_toolkit.reports.validation import Loss, Validation
 
 RESAMPLES, SEED = 10_000, 0
 FEWEST_RUNS = 6  # the range of n runs holds the true median with probability 1 - 2^(1-n): 95% from here

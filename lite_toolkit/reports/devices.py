@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lite_toolkit.decoding import encode, encode_fields
-from lite_toolkit.documents import Report, document
+from lite_toolkit.decoding import encode
+from lite_toolkit.documents import Report
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ class Several(Report):
         if len(set(names)) < len(names):
             raise ValueError(f"devices {', '.join(names)}: must have each device once")
 
-    def to_json(self) -> dict[str, Any]:
-        """The document, with a single header."""
-        return document(self.KIND, {"devices": [*map(encode_fields, self.devices)], "failed": encode(self.failed)})
+    def content(self) -> dict[str, Any]:
+        """What stands below the only header."""
+        return {"devices": [one.content() for one in self.devices], "failed": encode(self.failed)}

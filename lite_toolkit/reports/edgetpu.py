@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lite_toolkit.decoding import decode
-from lite_toolkit.documents import Report, document
+from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu import compilation
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.forecast import Forecast
@@ -21,9 +21,9 @@ class Check(Report):
 
     found: Forecast | Compiled
 
-    def to_json(self) -> dict[str, Any]:
-        """The document."""
-        return document(self.KIND, self.found.to_json())
+    def content(self) -> dict[str, Any]:
+        """What stands below the header."""
+        return self.found.to_json()
 
     @classmethod
     def from_json(cls, content: Any, file: str) -> "Check":

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lite_toolkit.decoding import Count, encode_fields
-from lite_toolkit.documents import Report, document
+from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu.forecast import Target
-from lite_toolkit.measurement.loss import Assessment
+from lite_toolkit.measurement.loss import Assessment, Loss
 from lite_toolkit.quantization.mixed_precision import Trade
 from lite_toolkit.quantization.recipes import Recipe
-from lite_toolkit.reports.validation import Loss
 from lite_toolkit.tflite.inspection import Endpoint
 
 
@@ -95,9 +94,9 @@ class Manifest(Report):
         data = self.calibration.description if self.calibration else None
         return Loss(self.model.file, None, data, self.model.size_bytes, self.held_out)
 
-    def to_json(self) -> dict[str, Any]:
-        """The document; only compiled models have "edgetpu"."""
+    def content(self) -> dict[str, Any]:
+        """What stands below the header; only compiled models have "edgetpu"."""
         content = encode_fields(self)
         if self.edgetpu is None:
             del content["edgetpu"]
-        return document(self.KIND, content)
+        return content

@@ -2,56 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lite_toolkit.bundle.contents import Bundle
-from lite_toolkit.bundle.parity import Parity, Stage
-from lite_toolkit.documents import Report
+from lite_toolkit.bundle.parity import Parity
+from lite_toolkit.decoding import encode
 from lite_toolkit.reports.devices import OfDevice, Several
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A file of the bundle that is not what it was."""
-
-    path: str
-    problem: str
-
-
-@dataclass(frozen=True)
-class Damaged(Report):
-    """A bundle that is not what it was: its folder's name, and how many files it should have."""
-
-    KIND = "verify"
-
-    bundle: str
-    files: int
-    damaged: tuple[Damage, ...]
-
-    @classmethod
-    def of(cls, bundle: Bundle, damaged: Mapping[str, str]) -> "Damaged":
-        """By the paths of files, what is wrong with them."""
-        found = tuple(Damage(path, problem) for path, problem in damaged.items())
-        return cls(bundle.folder.resolve().name, len(bundle.files), found)
+def integrity(bundle: Bundle, damaged: Mapping[str, str]) -> dict[str, Any]:
+    """The files of a bundle, and by their paths what is wrong with some."""
+    problems = [{"path": path, "problem": problem} for path, problem in damaged.items()]
+    return {"bundle": bundle.folder.resolve().name, "files": len(bundle.files), "damaged": problems}
 
 
 @dataclass(frozen=True)
 class Verification(OfDevice):
-    """A bundle that is what it was, and what a device sees in its golden images."""
+    """A bundle whose files are as they were, and what a device sees in its golden images."""
 
     KIND = "verify"
 
-    bundle: str
-    files: int
-    damaged: tuple[Damage, ...]
-    runtime: str
-    good: bool
-    stages: tuple[Stage, ...]
+    bundle: Bundle
+    parity: Parity
 
-    @classmethod
-    def of(cls, bundle: Bundle, device: str, found: Parity) -> "Verification":
-        """What was found on a device of that name."""
-        name = bundle.folder.resolve().name
-        return cls(device, name, len(bundle.files), (), found.runtime, not found.broken, found.stages)
+    def content(self) -> dict[str, Any]:
+        """What stands below the header."""
+        found = {"runtime": self.parity.runtime, "good": not self.parity.broken, "stages": encode(self.parity.stages)}
+        return {"device": self.device, **integrity(self.bundle, {}), **found}
 
 
 @dataclass(frozen=True)

@@ -43,16 +43,14 @@ def validate(
     from lite_toolkit.cli.tables import validation as tables
     from lite_toolkit.drawings import layers, pictures
     from lite_toolkit.measurement import validation
-    from lite_toolkit.reports.validation import Validation
 
     if plot:
         outputs.require_free([plot], delivery.force)
         pictures.require(plot)
     chosen = sized(preprocessing)
-    found = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
-    for message in (*([found.note] if found.note else []), *(f"skipped {skipped}" for skipped in found.skipped)):
+    report = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
+    for message in (*([report.note] if report.note else []), *(f"skipped {one}" for one in report.skipped_images)):
         warn(message)
-    report = Validation.of(found)
     delivery.send(report.to_json(), lambda: tables.show(report, float, quantized))
     if plot:
         layers.draw(report, plot)

@@ -1,7 +1,6 @@
 """`lite-toolkit verify`."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from lite_toolkit.cli.commands.options import (
     reporting,
 )
 from lite_toolkit.cli.on_devices import run_on
+from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError, TamperedError
 from lite_toolkit.runtime import processors
 
@@ -47,7 +47,7 @@ def verify(
     from lite_toolkit.bundle import contents, parity
     from lite_toolkit.cli.tables import bundle as tables
     from lite_toolkit.devices import profiles
-    from lite_toolkit.reports.verification import Damaged, Verification, Verifications
+    from lite_toolkit.reports.verification import Verification, Verifications, integrity
 
     if delivery.file and bundle.resolve() in delivery.file.resolve().parents:
         raise click.UsageError(f"-o {delivery.file} lies in the bundle: save the report elsewhere")
@@ -55,7 +55,7 @@ def verify(
     found = contents.read(bundle)
     damaged = contents.damaged(found)
     if damaged:
-        delivery.send(Damaged.of(found, damaged).to_json(), lambda: tables.show_integrity(damaged))
+        delivery.send(document("verify", integrity(found, damaged)), lambda: tables.show_integrity(damaged))
         raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
     delegates = {one.name: delegate_on(one, delegate, delegate_options) for one in chosen}
 
@@ -64,7 +64,7 @@ def verify(
         return parity.compare(found, steps, run, threads=kernels, **delegates[device.name])
 
     outcomes = run_on(chosen, work)
-    report = outcomes.report(partial(Verification.of, found), Verifications)
+    report = outcomes.report(lambda name, one: Verification(name, found, one), Verifications)
     delivery.send(report.to_json(), lambda: tables.show_parity(outcomes.found, found))
     outcomes.complain()
     _require_parity(outcomes.found)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from lite_toolkit.cli.console import print_facts, print_table
-from lite_toolkit.measurement.loss import Comparison
+from lite_toolkit.measurement.loss import Comparison, Validation
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.validation import Validation
 
 
 def show(found: Validation, reference: Path, quantized: Path) -> None:
