@@ -1,6 +1,7 @@
 """What others wrote -> frozen dataclasses, by the types of their fields, or one line that says what is allowed."""
 
 import functools
+import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -26,7 +27,7 @@ class Limit:
         words: which follow "must be a whole number", "must be a text", "must be a list", ...
     """
 
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], object]
     words: str
 
 
@@ -38,6 +39,7 @@ def between(low: float, high: float = LARGEST) -> Limit:
 
 Shown = Annotated[str, shown]  # a text that is made fit to be shown
 Line = Annotated[str, Limit(lambda text: text.isprintable() and bool(text.strip()), "of one line, not blank")]
+Sha256 = Annotated[str, Limit(lambda text: re.fullmatch("[0-9a-f]{64}", text), "of 64 digits of lower hexadecimal")]
 Count = Annotated[int, between(0)]
 Positive = Annotated[float, Limit(lambda number: number > 0, "above 0")]
 
@@ -175,7 +177,7 @@ def _annotated(hint: Any, exact: bool, extras: Sequence[Any]) -> _Kind:
 
 
 def _choice(choices: tuple[Any, ...]) -> _Kind:
-    words = f"one of {', '.join(map(str, choices))}"
+    words = f"{'one of ' if len(choices) > 1 else ''}{', '.join(map(str, choices))}"
 
     def make(value: object) -> Any:
         if any(type(value) is type(choice) and value == choice for choice in choices):

@@ -438,8 +438,8 @@ def test_golden_images_are_the_clearest_of_many(small: Any) -> None:
         *_, second, best = sorted(model.scores(spec.apply(image)))
         return float(best - second)
 
-    golden = vectors.record(path.read_bytes(), spec)
-    chosen = [lead(Image.open(io.BytesIO(golden.files[vector.image]))) for vector in golden.vectors]
+    golden, files = vectors.record(path.read_bytes(), spec)
+    chosen = [lead(Image.open(io.BytesIO(files[vector.image]))) for vector in golden.vectors]
     for place, size in enumerate(vectors.SIZES):
         numbers = range(place, 3 * vectors.CANDIDATES, 3)
         leads = [lead(Image.fromarray(synthetic_image(vectors.SEED, number, size))) for number in numbers]

@@ -233,7 +233,7 @@ HASH = "0" * 64
     ("change", "message"),
     [
         *(
-            (edit("files", 0, "path", to=path), "is not one within the folder")
+            (edit("files", 0, "path", to=path), "must be a text of a path within the folder")
             for path in (
                 "../../etc/passwd",
                 "/etc/passwd",
@@ -246,20 +246,23 @@ HASH = "0" * 64
                 7,
             )
         ),
-        (edit("files", 0, "size_bytes", to=-1), "the size of"),
-        (edit("files", 0, "size_bytes", to=1 << 40), "the size of"),
-        (edit("files", 0, "sha256", to="x"), "the sha256 of"),
-        (edit("files", 0, "more", to=1), "unexpected keyword argument 'more'"),
-        (edit("files", to=[]), "model.tflite is not listed"),
+        (edit("files", 0, "size_bytes", to=-1), "files[0].size_bytes -1: must be a whole number from 0 to"),
+        (edit("files", 0, "size_bytes", to=1 << 40), "files[0].size_bytes 1099511627776: must be"),
+        (edit("files", 0, "sha256", to="x"), "files[0].sha256 'x': must be a text of 64 digits"),
+        (edit("files", 0, "more", to=1), "files[0]: unknown key 'more': choose from path, size_bytes, sha256"),
+        (edit("files", to=[]), "files: 'model.tflite' is not listed"),
         (edit("files", 1, to={"path": "README.md", "size_bytes": 0, "sha256": HASH}), "a path is named twice"),
-        (edit("golden", "vectors", to=[]), "0 golden images: must be 1 to 100"),
-        (edit("golden", "vectors", 0, "image", to="secret.png"), "golden file 'secret.png' is not listed"),
-        (edit("golden", "input_step", to=0), "0 is no number from 1e-30"),
-        (edit("golden", "tolerance_steps", to={"kernel": 1}), "tolerance_steps must hold decode, resize"),
-        (edit("golden", to=None), "cannot be used"),
+        (edit("golden", "vectors", to=[]), "golden.vectors []: must be a list of 1 to 100"),
+        (edit("golden", "vectors", 0, "image", to="secret.png"), "files: 'secret.png' is not listed"),
+        (edit("golden", "input_step", to=0), "golden.input_step 0: must be a finite number from 1e-30"),
+        (
+            edit("golden", "tolerance_steps", to={"kernel": 1}),
+            "tolerance_steps {'kernel': 1}: must be an object of decode",
+        ),
+        (edit("golden", to=None), "golden None: must be an object of runtime, input_step"),
         (edit("preprocessing", "height", to=10**9), "preprocessing: height 1000000000: must be"),
-        (edit("schema", to="lite-toolkit/manifest"), "its schema is not lite-toolkit/bundle"),
-        (edit("schema_version", to=2), "its schema version is 2, not 1"),
+        (edit("schema", to="lite-toolkit/manifest"), "schema 'lite-toolkit/manifest': must be lite-toolkit/bundle"),
+        (edit("schema_version", to=2), "schema_version 2: must be 1"),
     ],
 )
 def test_a_bundle_json_that_is_a_trap_is_one_line(

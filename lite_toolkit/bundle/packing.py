@@ -10,11 +10,11 @@ from lite_toolkit import outputs
 from lite_toolkit.bundle import clients, contents, snippets, vectors
 from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
+from lite_toolkit.decoding import encode
 from lite_toolkit.errors import OutputError
 from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.measurement.classification import Classifier
 from lite_toolkit.progress import Steps
-from lite_toolkit.runtime.interpreter import runtime_version
 from lite_toolkit.text import shown
 from lite_toolkit.tflite import manifest
 
@@ -74,12 +74,13 @@ def package(request: Request, steps: Steps | None = None) -> Package:
     classifier = Classifier(request.model, preprocessing=request.preprocessing, threads=1)
     content, spec = request.model.read_bytes(), classifier.preprocessing
     with steps.step("golden vectors"):
-        golden = vectors.record(content, spec)
-    facts = Facts(content, classifier.model.input, classifier.model.output, classifier.model.classes, spec, golden)
+        golden, golden_files = vectors.record(content, spec)
+    model = classifier.model
+    facts = Facts(content, model.input, model.output, model.classes, spec, golden, golden_files)
     code = snippets.sources(request.targets, facts)
     with steps.step("clients"):
         survey = clients.survey(classifier.model, spec, request.data, steps)
-    files = {contents.MODEL: content, **golden.files, **code, **_papers(request.model, classifier)}
+    files = {contents.MODEL: content, **golden_files, **code, **_papers(request.model, classifier)}
     files["README.md"] = _readme(facts, survey, code, LABELS in files).encode()
     described = contents.describe(_content(request, facts, survey, LABELS in files), files)
     files[contents.DESCRIPTION] = outputs.to_json(described).encode()
@@ -123,7 +124,7 @@ def _content(request: Request, facts: Facts, survey: Survey, labelled: bool) -> 
         },
         "labels": LABELS if labelled else None,
         "preprocessing": facts.spec.to_json(),
-        "golden": contents.golden_json(facts.golden, runtime_version()),
+        "golden": encode(facts.golden),
         "clients": {
             "images": survey.images,
             "agreements": [
@@ -155,8 +156,8 @@ def _readme(facts: Facts, survey: Survey, code: Mapping[str, bytes], labelled: b
         "mean": ", ".join(f"{value:g}" for value in spec.mean),
         "std": ", ".join(f"{value:g}" for value in spec.std),
         "code": snippets.code_list(code),
-        "runtime": runtime_version(),
-        "kernel_tolerance": f"{golden.kernel_tolerance_steps:g}",
+        "runtime": golden.runtime,
+        "kernel_tolerance": f"{golden.tolerance_steps['kernel']:g}",
         "input_step": f"{golden.input_step:g}",
         "output_step": f"{golden.output_step:g}",
         "images": survey.images,

@@ -7,7 +7,8 @@ from typing import Any
 
 from lite_toolkit.board.golden import STAGES, Difference
 from lite_toolkit.bundle import contents, vectors
-from lite_toolkit.bundle.contents import Bundle, Recorded
+from lite_toolkit.bundle.contents import Bundle
+from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.decoding import encode_fields
 from lite_toolkit.devices import jobs
 from lite_toolkit.errors import JobError
@@ -83,7 +84,7 @@ def compare(
     Raises:
         JobError: the job failed, could not be run, or answered for other images than it was asked for.
     """
-    recorded = bundle.recorded
+    recorded = bundle.golden
     job = {
         "job": "golden",
         "preprocessing": bundle.preprocessing.to_json(),
@@ -100,7 +101,7 @@ def compare(
     return Parity(str(result["runtime"]), tuple(_stage(name, result["stages"], recorded) for name in STAGES))
 
 
-def _stage(name: str, found: list[Mapping[str, Any]], recorded: Recorded) -> Stage:
+def _stage(name: str, found: list[Mapping[str, Any]], recorded: Golden) -> Stage:
     step = {"quantize": recorded.input_step, "kernel": recorded.output_step, "whole": recorded.output_step}
     told = [_told(name, image[name]) for image in found]
     return Stage(

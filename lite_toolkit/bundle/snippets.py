@@ -47,6 +47,7 @@ class Facts:
     classes: int
     spec: PreprocessingSpec
     golden: Golden
+    golden_files: Mapping[str, bytes]
 
 
 def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
@@ -121,6 +122,7 @@ def _require_types(target: str, facts: Facts) -> None:
 
 def _constants(facts: Facts) -> dict[str, str]:
     spec, golden = facts.spec, facts.golden
+    score_tolerance = golden.tolerance_steps["kernel"] * golden.output_step
     order = (0, 1, 2) if spec.channel_order == "rgb" else (2, 1, 0)
     scale, _ = _quantization(facts.output)
     return {
@@ -134,13 +136,13 @@ def _constants(facts: Facts) -> dict[str, str]:
         "channels": _joined(order),
         "shifts": _joined(16 - 8 * channel for channel in order),
         **_tensor("input", facts.input, golden.input_step),
-        **_tensor("output", facts.output, golden.kernel_tolerance_steps * golden.output_step),
+        **_tensor("output", facts.output, score_tolerance),
         "classes": repr(facts.classes),
         "vectors": repr(len(golden.vectors)),
         "best": _joined(vector.best for vector in golden.vectors),
         "scores_f": ", ".join(f"{vector.score!r}f" for vector in golden.vectors),
         "pairs": _joined((vector.best, vector.score) for vector in golden.vectors),
-        "score_tolerance": repr(golden.kernel_tolerance_steps * golden.output_step * scale),
+        "score_tolerance": repr(score_tolerance * scale),
     }
 
 
@@ -187,8 +189,8 @@ def _constants_of_c(facts: Facts, name: str) -> dict[str, str]:
 def _arrays(facts: Facts) -> dict[str, bytes]:
     """The model and the golden tensors as C sources."""
     golden = facts.golden
-    inputs = b"".join(golden.files[vector.input] for vector in golden.vectors)
-    outputs = b"".join(golden.files[vector.output] for vector in golden.vectors)
+    inputs = b"".join(facts.golden_files[vector.input] for vector in golden.vectors)
+    outputs = b"".join(facts.golden_files[vector.output] for vector in golden.vectors)
     count = f"enum {{ golden_count = {len(golden.vectors)} }};\n"
     return {
         "model_data.h": _header([("model_data", facts.model)]),

@@ -4,23 +4,28 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lite_toolkit.board.golden import Difference, pixels_sha256
+from lite_toolkit.board.golden import STAGES, Difference, pixels_sha256
 from lite_toolkit.datasets.synthetic import synthetic_image
+from lite_toolkit.decoding import Count, Limit, Sha256, between
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime.delegates import NONE
-from lite_toolkit.runtime.interpreter import Model, TensorInfo
+from lite_toolkit.runtime.interpreter import Model, TensorInfo, runtime_version
 
 SIZES = ((300, 400), (400, 300), (257, 311))  # height and width: lying, standing, and of odd margins
 SEED = 2024
 CANDIDATES = 16  # images of each size, of which one is chosen
 LEVELS = 255  # between the ends of 8 bits
-FEWEST_STEPS = 1.0
+MOST = 100  # of which a bundle may tell
+LEAST_STEP, FEWEST_STEPS = 1e-30, 1.0
+TOLERATED_STEPS = 1.0  # by resizing and quantizing, which are arithmetic on 8 bits
+_TOLERATED = STAGES[:-1]  # the whole adds up the others
+_OF_ALL_STAGES = Limit(lambda steps: set(steps) == set(_TOLERATED), f"of {', '.join(_TOLERATED)}")
 
 
 @dataclass(frozen=True)
@@ -39,33 +44,33 @@ class Vector:
     resized: str
     input: str
     output: str
-    pixels_sha256: str
-    best: int
+    pixels_sha256: Sha256
+    best: Count
     score: float
 
 
 @dataclass(frozen=True)
 class Golden:
-    """The vectors of a model.
+    """The vectors of a model, as `bundle.json` says them.
 
     Attributes:
-        vectors: of the three images.
-        files: path in the bundle -> content.
+        runtime: that computed them.
         input_step, output_step: what one step is of the stored values: 1 of integers; of floats 1/255 of the range of
             the golden values, as 8 bits would have it.
-        kernel_tolerance_steps: how far scores may be off: twice what XNNPACK and the runtime's own kernels differ by on
-            these images, and 1 at least.
+        tolerance_steps: stage -> how many steps its values may be off; scores by twice what XNNPACK and the runtime's
+            own kernels differ by on these images, and by 1 at least.
+        vectors: of the three images.
     """
 
-    vectors: tuple[Vector, ...]
-    files: Mapping[str, bytes]
-    input_step: float
-    output_step: float
-    kernel_tolerance_steps: float
+    runtime: str
+    input_step: Annotated[float, between(LEAST_STEP)]
+    output_step: Annotated[float, between(LEAST_STEP)]
+    tolerance_steps: Annotated[Mapping[str, Annotated[float, between(0)]], _OF_ALL_STAGES]
+    vectors: Annotated[tuple[Vector, ...], Limit(lambda found: 0 < len(found) <= MOST, f"of 1 to {MOST}")]
 
 
-def record(content: bytes, spec: PreprocessingSpec) -> Golden:
-    """The golden vectors of a `.tflite` model, which takes what `spec` makes of images.
+def record(content: bytes, spec: PreprocessingSpec) -> tuple[Golden, dict[str, bytes]]:
+    """The golden vectors of a `.tflite` model, which takes what `spec` makes of images; and their files by path.
 
     Raises:
         ModelError: the model cannot be run, or gives scores that are no numbers.
@@ -84,7 +89,9 @@ def record(content: bytes, spec: PreprocessingSpec) -> Golden:
         files[vector.input] = _little_endian(inputs[number])
         files[vector.output] = _little_endian(outputs[number])
     step = _step(model.output, outputs)
-    return Golden(vectors, files, _step(model.input, inputs), step, max(FEWEST_STEPS, 2 * apart / step))
+    tolerances = {"resize": TOLERATED_STEPS, "quantize": TOLERATED_STEPS, "kernel": max(FEWEST_STEPS, 2 * apart / step)}
+    steps = {"decode": 0.0, **tolerances}
+    return Golden(runtime_version(), _step(model.input, inputs), step, steps, vectors), files
 
 
 def _clearest(model: Model, spec: PreprocessingSpec, place: int) -> Image.Image:
