@@ -50,9 +50,9 @@ class Report:
         """
         return decode(cls, content, f"{file} is damaged", ReportError, exact=False)
 
-    def save(self, path: Path) -> None:
-        """Write the document, whole or not at all."""
-        outputs.write_json(path, self.to_json())
+    def save(self, path: Path, force: bool = False) -> None:
+        """Write the document, whole or not at all; a file that exists is an OutputError, unless `force`."""
+        outputs.write_json(path, self.to_json(), force)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and replace nothing that nobody allowed them to."""
 
+import errno
 import json
 import os
 import shutil
@@ -19,31 +20,53 @@ def require_free(paths: list[Path], force: bool) -> None:
     """
     for path in paths:
         if path.exists() and not force:
-            raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
+            raise _taken(path)
         _check_place(path)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` to write to; renamed onto `path` at the end, removed on any failure.
+def replacing(path: Path, force: bool) -> Iterator[Path]:
+    """A temporary sibling of `path` to write to; gets the name `path` at the end, and is removed on any failure.
 
-    Missing parent folders are made. Raises OutputError where the folder cannot be written or the disk is full.
+    Missing parent folders are made. Raises OutputError where the folder cannot be written or the disk is full, and
+    unless `force` where `path` exists at the end, whoever made it meanwhile.
     """
-    temporary: Path | None = None
+    with _temporary(path) as temporary:
+        yield temporary
+        _place(temporary, path, force)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    made: Path | None = None
     _check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        made = Path(name)
+        yield made
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if made is not None:
+            made.unlink(missing_ok=True)
+
+
+def _place(finished: Path, path: Path, force: bool) -> None:
+    """Give a finished file its name."""
+    finished.chmod(0o666 & ~_umask())
+    if force:
+        finished.replace(path)
+        return
+    try:
+        path.hardlink_to(finished)  # which fails where the name is taken, as no renaming does
+    except FileExistsError:
+        raise _taken(path) from None
+    except OSError:  # FAT has no links; there, a look just before is the best
+        if path.exists():
+            raise _taken(path) from None
+        finished.rename(path)
 
 
 def require_free_folder(path: Path, force: bool, mark: str) -> None:
@@ -54,35 +77,50 @@ def require_free_folder(path: Path, force: bool, mark: str) -> None:
             it is no place for a folder.
     """
     folder = path.is_dir() and not path.is_symlink()
-    empty = folder and not any(path.iterdir())
-    if path.exists() and not empty and not force:
-        raise OutputError(f"{path} exists: pass --force to replace it, or choose another output")
-    if path.exists() and not (empty or (folder and (path / mark).is_file())):
+    taken = any(path.iterdir()) if folder else path.exists()
+    if taken and not force:
+        raise _taken(path)
+    if taken and not (folder and (path / mark).is_file()):
         raise OutputError(f"{path} is not replaced: it is no folder with {mark}; choose another output")
     _check_writable(path)
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, force: bool, mark: str) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; renamed onto `path` at the end, removed on any failure.
 
     A folder that stood there before is removed as soon as the new one is in its place. Missing parent folders are made.
-    Raises OutputError where the parent cannot be written or the disk is full.
+    Raises OutputError where the parent cannot be written or the disk is full, and what `require_free_folder` refuses,
+    at the start and at the end.
     """
     path = path.absolute()
     temporary: Path | None = None
-    _check_writable(path)
+    require_free_folder(path, force, mark)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        _exchange(temporary, path)
+        require_free_folder(path, force, mark)
+        if force:
+            _exchange(temporary, path)
+        else:
+            _rename(temporary, path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(new: Path, path: Path) -> None:
+    """Rename `new` to `path`, unless anything but an empty folder has come there in between."""
+    try:
+        new.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise _taken(path) from None
+        raise
 
 
 def _exchange(new: Path, path: Path) -> None:
@@ -98,17 +136,35 @@ def _exchange(new: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, force: bool) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path, force) as temporary:
         temporary.write_bytes(content)
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write several files: all are complete under temporary names before the first gets its own."""
+def write_all(contents: Mapping[Path, bytes | None], force: bool) -> None:
+    """Write several files, and remove those whose content is None: all, or unless `force` nothing.
+
+    All are complete under temporary names before the first gets its own, in the order given.
+    """
+    written = {path: content for path, content in contents.items() if content is not None}
+    removed = [path for path in contents if path not in written]
+    require_free(list(contents), force)
     with ExitStack() as stack:
-        for path, content in contents.items():
-            stack.enter_context(replacing(path)).write_bytes(content)
+        finished = {path: stack.enter_context(_temporary(path)) for path in written}
+        for path, content in written.items():
+            finished[path].write_bytes(content)
+        placed: list[Path] = []
+        try:
+            for path, file in finished.items():
+                _place(file, path, force)
+                placed.append(path)
+        except BaseException:
+            for path in () if force else placed:
+                path.unlink()
+            raise
+    for path in removed:
+        path.unlink(missing_ok=True)
 
 
 def to_json(document: Mapping[str, object]) -> str:
@@ -116,9 +172,13 @@ def to_json(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_json(path: Path, document: Mapping[str, object]) -> None:
+def write_json(path: Path, document: Mapping[str, object], force: bool) -> None:
     """Write `document` as indented JSON, whole or not at all."""
-    write_bytes(path, to_json(document).encode())
+    write_bytes(path, to_json(document).encode(), force)
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(f"{path} exists: pass --force to replace it, or choose another output")
 
 
 def _check_writable(path: Path) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from lite_toolkit.board import latency
 from lite_toolkit.cli import main as cli
 from lite_toolkit.conversion import pipeline
+from lite_toolkit.errors import OutputError
 from lite_toolkit.runtime import interpreter
 from lite_toolkit.runtime.delegates import NONE
 from lite_toolkit.tflite.graph import read_graph
@@ -139,6 +140,19 @@ def test_the_drawing(sustained: tuple[str, ...], suffix: str, model: Path, tmp_p
     assert benchmark(model, *FAST, *sustained, "--plot", picture).exit_code == 0
     assert picture.stat().st_size > 5000
     assert benchmark(model, *FAST, "--plot", picture).exit_code == 1  # it exists
+
+
+def test_the_report_is_there_where_the_plot_cannot_be_drawn(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr("lite_toolkit.drawings.latency.draw", refuse)
+    saved = tmp_path / "report.json"
+    result = benchmark(model, *FAST, "--json", "-o", saved, "--plot", tmp_path / "plot.svg")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: no space left")
+    assert result.stdout == saved.read_text()
 
 
 @pytest.mark.usefixtures("ai_edge_litert")

@@ -211,7 +211,10 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 
     original = Path.rename
     monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises((KeyboardInterrupt, OutputError)), outputs.replacing_folder(tmp_path / "made") as folder:
+    with (
+        pytest.raises((KeyboardInterrupt, OutputError)),
+        outputs.replacing_folder(tmp_path / "made", True, "bundle.json") as folder,
+    ):
         (folder / "bundle.json").write_text("after")
     assert files(tmp_path) == {"made/bundle.json": b"before"}
 

@@ -1,6 +1,7 @@
 """What a user of the command line sees: documents, exit codes, one line for each failure, and no half-made files."""
 
 import contextlib
+import dataclasses
 import errno
 import importlib.util
 import json
@@ -15,9 +16,9 @@ import sys
 import sysconfig
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -26,8 +27,13 @@ from click.testing import CliRunner, Result
 
 from lite_toolkit.cli import console, main
 from lite_toolkit.conversion import pipeline
-from lite_toolkit.errors import LiteToolkitError
+from lite_toolkit.conversion.request import Request
+from lite_toolkit.errors import LiteToolkitError, OutputError
 from lite_toolkit.networks.architectures import ModelSpec, StageSpec
+from lite_toolkit.progress import Steps
+from lite_toolkit.quantization.recipes import default
+
+T = TypeVar("T")
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = str(Path(sysconfig.get_path("scripts"), "lite-toolkit"))
@@ -232,6 +238,32 @@ class TestReports:
         result = run("convert", "--float16", "--model", tiny, *images, "--output", tmp_path, "--json")
         (file,) = json.loads(result.stdout)["files"]
         assert file["manifest"]["held_out"]["comparison"]["images"] == 4  # a fifth of 21
+
+    def test_every_recipe_is_calibrated_on_its_own_images(self, tmp_path: Path, tiny: Path, photographs: Path) -> None:
+        few = tmp_path / "few.toml"
+        few.write_text('format = "int8"\nsamples = 20\nseed = 3\n')
+        images = ("--calibration-data", photographs)
+        together, alone = tmp_path / "together", tmp_path / "alone"
+        convert = ("convert", "--model", tiny, *images, "--output")
+        assert run(*convert, together, "--recipe", few, "--int8", "--int16x8").exit_code == 0
+        assert run(*convert, alone, "--recipe", few).exit_code == 0
+        assert run(*convert, alone, "--int16x8").exit_code == 0
+        assert content(together) == content(alone)
+        counts = [json.loads(path.read_text())["calibration"] for path in sorted(together.glob("*.json"))]
+        assert [one["calibration_images"] + one["held_out_images"] for one in counts] == [30, 20]
+
+    def test_a_file_that_appears_during_a_conversion_is_kept(self, tmp_path: Path, tiny: Path) -> None:
+        class Meanwhile(Steps):
+            def track(self, items: Iterable[T], total: int) -> Iterable[T]:
+                (tmp_path / "tiny-int8.tflite").write_text("somebody else's")
+                return super().track(items, total)
+
+        request = Request((default("int8"),), model=tiny, output=tmp_path)
+        with pytest.raises(OutputError, match=r"tiny-int8\.tflite exists: pass --force"):
+            pipeline.convert(request, Meanwhile())
+        assert content(tmp_path) == {"tiny-int8.tflite": b"somebody else's"}
+        pipeline.convert(dataclasses.replace(request, force=True), Meanwhile())
+        assert content(tmp_path)["tiny-int8.tflite"][4:8] == b"TFL3"
 
     def test_labels_of_the_manifest_and_of_a_file(self, tmp_path: Path, tiny: Path, photographs: Path) -> None:
         labels, model = tmp_path / "labels.txt", tmp_path / "mine.tflite"

@@ -7,8 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from lite_toolkit.cli.main import main
 from lite_toolkit.drawings import network
 from lite_toolkit.errors import LiteToolkitError, MissingExtraError, OutputError
 from lite_toolkit.networks import architectures, costs
@@ -138,6 +140,18 @@ def test_without_matplotlib_the_message_holds_the_command(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lite-toolkit\[report\]"'):
         network.draw(architectures.variant("lite0"), tmp_path / "n.svg")
+
+
+def test_the_report_is_there_where_the_diagram_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(network, "draw", refuse)
+    saved = tmp_path / "report.json"
+    arguments = ["describe", "lite0", "-o", str(saved), "--diagram", str(tmp_path / "n.svg")]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stderr) == (1, "Error: no space left\n")
+    assert saved.is_file()
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:

@@ -281,6 +281,18 @@ def test_files_that_exist_are_kept(stand_in: Make, model: Path, tmp_path: Path) 
     assert kept.read_bytes()[4:8] == b"TFL3"
 
 
+def test_a_manifest_goes_with_the_model_that_it_belongs_to(stand_in: Make, model: Path, tmp_path: Path) -> None:
+    compiler, compiled = stand_in("succeed()"), tmp_path / f"{model.stem}_edgetpu.tflite"
+    assert run(model, "--compiler", compiler, "--output", tmp_path).exit_code == 0
+    assert manifest.read(compiled) is not None
+    manifest.path_of(model).unlink()
+    compiled.unlink()
+    refused = run(model, "--compiler", compiler, "--output", tmp_path)
+    assert (refused.exit_code, f"{manifest.path_of(compiled)} exists" in refused.stderr) == (1, True)
+    assert run(model, "--compiler", compiler, "--output", tmp_path, "--force").exit_code == 0
+    assert manifest.read(compiled) is None
+
+
 # Metadata
 
 

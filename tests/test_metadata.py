@@ -596,6 +596,34 @@ def test_a_model_is_changed_in_place_only_by_force(model: Path) -> None:
     assert sorted(path.suffix for path in model.parent.iterdir()) == [".json", ".tflite"]
 
 
+@pytest.mark.parametrize("command", [("write", "--name", "new"), ("strip",)])
+def test_a_manifest_goes_with_the_model_that_it_belongs_to(
+    model: Path, bare: bytes, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    plain, beside = tmp_path / "plain.tflite", manifest.path_of(model)
+    plain.write_bytes(bare)
+    before = beside.read_bytes()
+    model.unlink()
+    done = run(command[0], plain, *command[1:], "-o", model)  # beside it, the manifest would be another's
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: {beside} exists: pass --force to replace it, or choose another output\n",
+    )
+    assert (beside.read_bytes(), model.exists()) == (before, False)
+    assert run(command[0], plain, *command[1:], "-o", model, "--force").exit_code == 0
+    assert not beside.exists()
+    assert run("show", model).exit_code == 0
+
+
+def test_a_file_of_somebody_elses_stays_beside_the_model(model: Path, bare: bytes, tmp_path: Path) -> None:
+    plain, beside = tmp_path / "plain.tflite", manifest.path_of(model)
+    plain.write_bytes(bare)
+    for content in ('{"my": "settings"}', "no JSON"):
+        beside.write_text(content)
+        assert run("strip", plain, "-o", model, "--force").exit_code == 0
+        assert beside.read_text() == content
+
+
 def test_what_the_manifest_cannot_say_is_not_written(model: Path) -> None:
     before = model.read_bytes(), manifest.path_of(model).read_bytes()
     done = run("write", model, "--mean", 0, "--std", 1e-5, "--force")

@@ -156,8 +156,8 @@ def prepared(int8: pipeline.Conversion, photographs: list[Path]) -> tuple[Prepro
 def test_the_file_computes_what_the_walk_chose(convert: Convert, photographs: Path) -> None:
     float_model, int8 = convert("lite0", "float32").files[0].path.read_bytes(), convert("lite0", "int8")
     spec, images = prepared(int8, find_images(photographs)[:10])
-    assert int8.dataset
-    expected = simulated(float_model, int8.dataset.calibration, spec, recipes.default("int8"), images)
+    assert int8.files[-1].dataset
+    expected = simulated(float_model, int8.files[-1].dataset.calibration, spec, recipes.default("int8"), images)
     np.testing.assert_array_equal(validation.scores(int8.files[-1].path, images), expected)
 
 
@@ -215,8 +215,8 @@ def added(model: bytes, pairs: np.ndarray, first: str) -> np.ndarray:
 def test_the_file_is_as_good_as_its_simulation(real: pipeline.Conversion, shared: Path) -> None:
     spec, images = prepared(real, find_images(shared / "imagenet" / "validation")[::14])
     float_model = real.files[0].path.read_bytes()
-    assert real.dataset
-    expected = simulated(float_model, real.dataset.calibration, spec, recipes.default("int8"), images)
+    assert real.files[-1].dataset
+    expected = simulated(float_model, real.files[-1].dataset.calibration, spec, recipes.default("int8"), images)
     reference, found = validation.scores(float_model, images), validation.scores(real.files[-1].path, images)
     sqnr = validation.compare(reference, expected).sqnr_db
     assert validation.compare(reference, found).sqnr_db == pytest.approx(sqnr, abs=0.1)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,43 @@ def test_nothing_is_recorded_of_a_download_that_failed(machine: Machine, hub: Hu
     hub.answer = lambda path: (403, {}, b"") if path.endswith("config.json") else serve(path)  # type: ignore[method-assign]
     assert "hf:timm/net cannot be had from the Hugging Face hub" in machine.refusal("timm/net")
     assert not machine.pins.exists()
+
+
+def during_the_download(hub: Hub, file: str, work: Callable[[], object]) -> None:
+    """Do `work` as soon as that file is asked for, before it is served."""
+    serve = hub.answer
+
+    def answer(path: str) -> tuple[int, dict[str, str], bytes]:
+        if path.endswith(file):
+            hub.answer = serve  # type: ignore[method-assign]
+            work()
+        return serve(path)
+
+    hub.answer = answer  # type: ignore[method-assign]
+
+
+def test_two_at_once_record_both(machine: Machine, hub: Hub) -> None:
+    hub.publish("timm/net", FIRST, model_safetensors=b"weights")
+    hub.publish("timm/other", FIRST, model_safetensors=b"other weights")
+    during_the_download(hub, "timm/net/resolve/" + FIRST + "/model.safetensors", lambda: machine.find("timm/other"))
+    machine.find("timm/net")
+    assert set(json.loads(machine.pins.read_text())) == {"hf:timm/net", "hf:timm/other"}
+    hub.publish("timm/other", FIRST, model_safetensors=b"evil weights")
+    (machine.home / "hf").rename(machine.home / "emptied")
+    assert "model.safetensors has sha256" in machine.refusal("timm/other")
+
+
+def test_of_two_first_uses_at_once_the_recorded_one_counts_for_both(machine: Machine, hub: Hub) -> None:
+    hub.publish("timm/net", FIRST, model_safetensors=b"weights")
+    found = []
+
+    def other() -> None:
+        hub.publish("timm/net", SECOND, model_safetensors=b"newer weights")
+        found.append(machine.find("timm/net"))
+
+    during_the_download(hub, FIRST + "/model.safetensors", other)
+    assert [machine.find("timm/net")] == found
+    assert found[0]["name"] == f"hf:timm/net@{SECOND}"
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, UNREACHABLE])

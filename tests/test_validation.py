@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.drawings import pictures
-from lite_toolkit.errors import GateError
+from lite_toolkit.errors import GateError, OutputError
 from lite_toolkit.images.preprocessing import google_lite
 from lite_toolkit.measurement import validation
 from lite_toolkit.measurement.loss import Comparison
@@ -118,6 +118,19 @@ class TestCommand:
                 assert validate(*models, "--data", photographs, "--samples", "2", "--plot", path).exit_code == 0
                 written.append(path.read_bytes())
             assert written[0] == written[1]
+
+    def test_the_report_is_there_where_the_plot_cannot_be_drawn(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[Path], photographs: Path
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OutputError("no space left")
+
+        monkeypatch.setattr("lite_toolkit.drawings.layers.draw", refuse)
+        saved = tmp_path / "report.json"
+        arguments = (*models, "--data", photographs, "--samples", "2", "--json", "-o", saved)
+        result = validate(*arguments, "--plot", tmp_path / "plot.svg")
+        assert (result.exit_code, result.stderr) == (1, "Error: no space left\n")
+        assert result.stdout == saved.read_text()
 
     def test_the_gate(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: list[Path], photographs: Path

@@ -84,7 +84,7 @@ def package(request: Request, steps: Steps | None = None) -> Package:
     files["README.md"] = _readme(facts, survey, code, LABELS in files).encode()
     described = contents.describe(_content(request, facts, survey, LABELS in files), files)
     files[contents.DESCRIPTION] = outputs.to_json(described).encode()
-    with outputs.replacing_folder(request.output) as folder:
+    with outputs.replacing_folder(request.output, request.force, contents.DESCRIPTION) as folder:
         for name, data in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)

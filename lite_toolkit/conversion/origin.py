@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Origin:
     provenance: Mapping[str, Any]
     scores: str
     metadata: Metadata
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...]
 
 
 def origin_of(request: Request, steps: Steps) -> Origin:
@@ -53,7 +53,7 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
     with steps.step("weights"):
         from lite_toolkit.weights.loading import load_model, read_weights
 
-        weights = read_weights(spec, request.weights, request.conventions, request.input_size)
+        weights = read_weights(spec, request.weights or "imagenet", request.conventions, request.input_size)
         if request.preprocessing:
             size = weights.preprocessing.height, weights.preprocessing.width
             weights = dataclasses.replace(weights, preprocessing=request.preprocessing(size))
@@ -69,7 +69,7 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
         "fresh_classifier": loaded.fresh_head,
     }
     scores = "logits" if request.final_activation == "none" else "probabilities"
-    notes = [_head_note(loaded.classes, weights.classes)] if loaded.fresh_head and weights.sha256 else []
+    notes = (_head_note(loaded.classes, weights.classes),) if loaded.fresh_head and weights.sha256 else ()
     labels = request.labels or (None if loaded.fresh_head else weights.labels)
     described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
     described = dataclasses.replace(described, license=weights.license)
@@ -83,10 +83,9 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
         classifier = from_file(path, request.input_size)
     _check_labels(request.labels, classifier.classes)
     size = classifier.height, classifier.width
-    notes = []
     preset = "pixels" if classifier.rescales else "lite"
-    if request.preprocessing is None:
-        notes.append(f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another.")
+    assumed = f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another."
+    notes = () if request.preprocessing else (assumed,)
     preprocessing = (request.preprocessing or PRESETS[preset])(size)
     digest = _sha256_of(path)
     provenance = {

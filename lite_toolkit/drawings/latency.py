@@ -23,7 +23,7 @@ _STATE: tuple[tuple[str, Callable[[Second], float | None]], ...] = (
 )
 
 
-def draw(found: Benchmark, path: Path) -> None:
+def draw(found: Benchmark, path: Path, force: bool = False) -> None:
     """Draw all measurements to an `.svg` or `.png` file: sustained runs over time, others by rank.
 
     Equal measurements give equal bytes.
@@ -32,7 +32,7 @@ def draw(found: Benchmark, path: Path) -> None:
         OutputError, MissingExtraError: as `pictures.require`; or the file cannot be written.
     """
     title = f"Latency on {found.environment.title}"
-    pictures.save(lambda: picture(found, title), title, path)
+    pictures.save(lambda: picture(found, title), title, path, force)
 
 
 def picture(found: Benchmark, title: str) -> Any:

@@ -13,14 +13,14 @@ from lite_toolkit.measurement.loss import Assessment, Validation
 _LAYER, _LEAST_WIDTH = 0.145, 9.0
 
 
-def draw(found: Validation, path: Path) -> None:
+def draw(found: Validation, path: Path, force: bool = False) -> None:
     """Draw SQNR and drops along the graph to an `.svg` or `.png` file; equal findings give equal bytes.
 
     Raises:
         OutputError, MissingExtraError: as `pictures.require`; or the file cannot be written.
     """
     title = f"{found.quantized} against {found.float_}"
-    pictures.save(lambda: picture(found, title), title, path)
+    pictures.save(lambda: picture(found, title), title, path, force)
 
 
 def picture(found: Validation, title: str) -> Any:

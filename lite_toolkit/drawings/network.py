@@ -82,7 +82,7 @@ class _Scale:
         return max(highest + skips, _LABEL_HEIGHT) + 2 * _ROW_PADDING
 
 
-def draw(spec: ModelSpec, path: Path, size: costs.Size | None = None) -> None:
+def draw(spec: ModelSpec, path: Path, size: costs.Size | None = None, force: bool = False) -> None:
     """Draw `spec`, with a classifier of 1000 classes, to an `.svg` or `.png` file; equal networks give equal bytes.
 
     Args:
@@ -95,7 +95,7 @@ def draw(spec: ModelSpec, path: Path, size: costs.Size | None = None) -> None:
         MissingExtraError: matplotlib is not installed.
         LiteToolkitError: `size` is too small.
     """
-    pictures.save(lambda: figure(spec, size), _name(spec), path)
+    pictures.save(lambda: figure(spec, size), _name(spec), path, force)
 
 
 def figure(spec: ModelSpec, size: costs.Size | None = None) -> Any:

@@ -49,15 +49,16 @@ _PICTURE = settings(
 )
 
 
-def require(path: Path) -> None:
+def require(path: Path, force: bool) -> None:
     """Refuse at the start of a long job a picture that its end could not make.
 
     Raises:
-        OutputError: the suffix is not one of `FORMATS`.
+        OutputError: the suffix is not one of `FORMATS`, or `path` exists, unless `force`.
         MissingExtraError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path}: a picture's suffix must be one of {', '.join(FORMATS)}")
+    outputs.require_free([path], force)
     require_matplotlib()
 
 
@@ -69,9 +70,9 @@ def require_matplotlib() -> None:
         raise MissingExtraError("matplotlib", "report") from error
 
 
-def save(figure: Callable[[], Any], title: str, path: Path) -> None:
+def save(figure: Callable[[], Any], title: str, path: Path, force: bool) -> None:
     """Draw the `matplotlib.figure.Figure` that `figure` makes to an `.svg` or `.png` file; errors as `require`."""
-    require(path)
+    require(path, force)
     import matplotlib
 
     suffix = path.suffix.lower()
@@ -79,7 +80,7 @@ def save(figure: Callable[[], Any], title: str, path: Path) -> None:
     unsigned = {"Date": None, "Creator": None} if suffix == ".svg" else {"Software": None}
     with matplotlib.rc_context(_PICTURE):
         picture = figure()
-        with outputs.replacing(path) as temporary:
+        with outputs.replacing(path, force) as temporary:
             picture.savefig(
                 temporary, format=suffix[1:], dpi=150, facecolor="white", metadata={"Title": title, **unsigned}
             )

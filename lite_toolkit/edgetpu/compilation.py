@@ -29,6 +29,7 @@ class Request:
         timeout: seconds until the compiler is stopped.
         segments: into how many parts each model is cut, for as many Edge TPUs.
         minimum_runtime: the oldest runtime to compile for; None leaves it to the compiler.
+        force: replace files that exist.
     """
 
     models: tuple[Path, ...]
@@ -36,6 +37,7 @@ class Request:
     timeout: float = 600.0
     segments: int = 1
     minimum_runtime: int | None = None
+    force: bool = False
 
     def names(self, model: Path) -> list[str]:
         """How the compiler calls what it makes of a model."""
@@ -46,7 +48,7 @@ class Request:
     def files(self) -> list[Path]:
         """All that may be written, manifests included."""
         files = [self.output / name for model in self.models for name in self.names(model)]
-        return files + [manifest.path_of(file) for file in files if self.segments == 1]
+        return files + [manifest.path_of(file) for file in files]
 
 
 @dataclass(frozen=True)
@@ -99,18 +101,20 @@ class Compilation:
     results: tuple[Result, ...]
 
 
-def forecasts(models: Sequence[Path]) -> list[Forecast]:
-    """The forecast of each model.
+def forecasts(request: Request) -> list[Forecast]:
+    """The forecast of each model of a request whose outcome can be written.
 
     Raises:
+        OutputError: a file exists, unless `request.force`, or cannot be written.
         ModelError: a file is no readable `.tflite` file, or is compiled already, or two have the same name.
     """
-    names = Counter(model.stem for model in models)
+    outputs.require_free(request.files(), request.force)
+    names = Counter(model.stem for model in request.models)
     for name, count in names.items():
         if count > 1:
             raise ModelError(f"{count} models are called {name!r}: models that are compiled together need other names")
     found = []
-    for model in models:
+    for model in request.models:
         outcome = check(model)
         if isinstance(outcome, Compiled):
             raise ModelError(f"{model} is compiled for the Edge TPU already: compile the model that it was made from")
@@ -124,15 +128,15 @@ def compile_models(
     """Run the compiler, complete what it writes, and put it into `request.output`.
 
     Args:
-        request: what to compile; files that exist are replaced.
+        request: what to compile.
         compiler: from `compiler.find`.
-        expected: `forecasts(request.models)`.
+        expected: `forecasts(request)`.
         steps: are told what runs.
 
     Raises:
         CompilerError: the compiler fails, takes too long, or leaves a file out.
         ModelError: what it writes cannot be read, or a manifest belongs to another model.
-        OutputError: `request.output` cannot be written.
+        OutputError: a file exists, unless `request.force`, or cannot be written.
     """
     steps = steps or Steps()
     manifests = {model: manifest.read(model) for model in request.models}  # which may be refused, so before the work
@@ -151,7 +155,7 @@ def compile_models(
         source = manifests[model]
         described = _described(source, model, parts[0], compiler, logs) if source and request.segments == 1 else None
         results.append(Result(forecast, files, parts, logs, described))
-    _write(results, contents.values())
+    _write(results, contents.values(), request.force)
     return Compilation(compiler, log, tuple(results))
 
 
@@ -185,10 +189,9 @@ def _described(
     return {**found, "model": described, "edgetpu": edgetpu}
 
 
-def _write(results: Sequence[Result], contents: Iterable[Sequence[bytes]]) -> None:
-    written = {}
+def _write(results: Sequence[Result], contents: Iterable[Sequence[bytes]], force: bool) -> None:
+    written: dict[Path, bytes | None] = {}
     for result, parts in zip(results, contents, strict=True):
-        if result.manifest:
-            written[manifest.path_of(result.files[0])] = outputs.to_json(result.manifest).encode()
-        written |= dict(zip(result.files, parts, strict=True))
-    outputs.write_all(written)
+        for file, content in zip(result.files, parts, strict=True):
+            written |= manifest.files(file, content, result.manifest)
+    outputs.write_all(written, force)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from lite_toolkit import shipped
 from lite_toolkit.decoding import between, decode
-from lite_toolkit.errors import RecipeError
+from lite_toolkit.errors import RecipeError, UsageError
 
 Format = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Granularity = Literal["channel", "tensor"]
@@ -109,6 +109,22 @@ def load(name_or_path: str) -> Recipe:
 def default(form: Format) -> Recipe:
     """What a format is made by unless told otherwise: the recipe of its name; float32 needs none."""
     return Recipe("float32", "float32") if form == "float32" else load(form)
+
+
+def choose(formats: tuple[Format, ...], name_or_path: str | None, samples: int | None) -> tuple[Recipe, ...]:
+    """One recipe for each format: the named one for its own format, or for all where none is asked for, the default's
+    for the others; each with that number of samples, unless None.
+
+    Raises:
+        UsageError: the named recipe makes none of the formats.
+        RecipeError: as `load`.
+    """
+    named = load(name_or_path) if name_or_path else None
+    if named and formats and named.format not in formats:
+        raise UsageError(f"recipe {name_or_path} makes {named.format}: pass --{named.format}, or leave the format out")
+    formats = formats or ((named.format,) if named else ())
+    chosen = [named if named and named.format == form else default(form) for form in formats]
+    return tuple(replace(recipe, samples=samples or recipe.samples) for recipe in chosen)
 
 
 def names() -> list[str]:

@@ -38,7 +38,7 @@ class Conversion(Report):
         return cls(
             files=tuple(_file(one) for one in found.files),
             float32_size_bytes=found.float_size_bytes,
-            skipped_images=found.dataset.skipped if found.dataset else (),
+            skipped_images=found.skipped,
             notes=found.notes,
             seconds=dict(found.seconds),
         )

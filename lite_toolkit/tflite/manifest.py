@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lite_toolkit import outputs
 from lite_toolkit.decoding import decode
 from lite_toolkit.documents import SCHEMA_VERSION, document
 from lite_toolkit.errors import ModelError
@@ -27,6 +28,14 @@ def path_of(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
+def files(model: Path, content: bytes, found: Mapping[str, Any] | None) -> dict[Path, bytes | None]:
+    """What `outputs.write_all` is to write of a model; without a manifest `found`, that of an older model goes."""
+    beside = path_of(model)
+    if found is not None:
+        return {beside: outputs.to_json(found).encode(), model: content}
+    return {model: content} | ({beside: None} if _is_manifest(beside) else {})
+
+
 def read(model: Path) -> Mapping[str, Any] | None:
     """The manifest beside `model`; None where there is none, or where that JSON file is something else.
 
@@ -34,13 +43,11 @@ def read(model: Path) -> Mapping[str, Any] | None:
         ModelError: the file is damaged, of a newer schema, or belongs to another model.
     """
     path = path_of(model)
-    if not path.is_file():
-        return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _manifest(path)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} beside the model is no JSON file: repair it or move it away") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if found is None:
         return None
     if found.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(
@@ -65,6 +72,18 @@ def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any
     """The manifest of a model whose file has another name or other bytes now."""
     digest = hashlib.sha256(content).hexdigest()
     return {**found, "model": {**found["model"], "file": path.name, "sha256": digest, "size_bytes": len(content)}}
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        return _manifest(path) is not None
+    except (OSError, ValueError, RecursionError):
+        return False  # a file of somebody else's
 
 
 def _versions() -> dict[str, str]:

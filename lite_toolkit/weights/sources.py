@@ -119,8 +119,8 @@ class Repository:
             if recorded and digest != recorded:
                 raise WeightsError(f"{self.title}: {file} has sha256 {digest}, its first use recorded {recorded}")
             pin["files"][file] = digest
-        if self.title not in pins:
-            write_json(_pins_path(), pins | {self.title: pin})
+        if self.title not in pins and not _record(self.title, pin):
+            return self.find()  # another process was first, and what it recorded counts
         weights = next(file for file in _CHECKPOINTS if file in paths)
         name = f"{HUB_PREFIX}{self.name}@{pin['commit']}"
         return Source(name, paths[weights], pin["files"][weights], **_read_configurations(paths[weights].parent))
@@ -212,6 +212,21 @@ def _read_pins() -> dict[str, Any]:
         return {title: {"commit": pin["commit"], "files": dict(pin["files"])} for title, pin in pins.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"cannot read the recorded hashes in {path}: delete it to record them anew") from error
+
+
+def _record(title: str, pin: Mapping[str, Any]) -> bool:
+    """Record the pin, unless another process recorded one meanwhile; whether it is what is recorded now."""
+    import filelock
+
+    path = _pins_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock")):
+            pins = {title: pin} | _read_pins()
+            write_json(path, pins, force=True)
+            return bool(pins[title] == pin)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _read_configurations(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     FILE,
@@ -86,18 +85,17 @@ def benchmark(
     if plot and len(device) > 1:
         raise click.UsageError("--plot draws the latencies of one --device")
     if plot:
-        outputs.require_free([plot], delivery.force)
-        pictures.require(plot)
+        pictures.require(plot, delivery.force)
     request = measuring.Request(
         models=models, image=image, preprocessing=sized(preprocessing), sustained_minutes=sustained or 0.0, **options
     )
     outcomes = _measure(request, device)
     report = outcomes.report(Benchmark.of, Benchmarks)
     delivery.send(report.to_json(), lambda: tables.show(report))
-    if plot and isinstance(report, Benchmark):
-        latency.draw(report, plot)
     _warn(outcomes)
     outcomes.complain()
+    if plot and isinstance(report, Benchmark):
+        latency.draw(report, plot, delivery.force)
 
 
 def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import ANY_PATH, Delivery, Group, Number, reporting
 from lite_toolkit.errors import CompilerError, GateError
 
@@ -58,9 +57,8 @@ def compile_(
     from lite_toolkit.edgetpu.compiler import find
     from lite_toolkit.reports.edgetpu import Compilation
 
-    request = compilation.Request(models, output, timeout, segments, min_runtime)
-    outputs.require_free(request.files(), delivery.force)
-    expected = compilation.forecasts(models)
+    request = compilation.Request(models, output, timeout, segments, min_runtime, delivery.force)
+    expected = compilation.forecasts(request)
     try:
         program = find(compiler)
     except CompilerError:

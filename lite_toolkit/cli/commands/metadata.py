@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     FILE,
@@ -86,13 +85,13 @@ def show(model: Path, delivery: Delivery) -> None:
 @_FORCE
 def write(model: Path, output: Path | None, force: bool, **options: Any) -> None:
     """Write metadata into a .tflite MODEL; what is not given stays as it is."""
+    target = output or model
     new = _new(**options)
-    target = _target(model, output, force)
     labels = (_label_file(one)[0] for one in options["labels"])
     require_own_place(target, (*labels, Path(options["preprocessing"] or ""), options["score_calibration"]))
     from lite_toolkit.tflite.metadata import files
 
-    files.write(model, target, new)
+    files.write(model, target, new, force)
     click.echo(f"wrote {target}")
 
 
@@ -102,11 +101,10 @@ def write(model: Path, output: Path | None, force: bool, **options: Any) -> None
 @_FORCE
 def strip(model: Path, output: Path | None, force: bool) -> None:
     """Take metadata and associated files out of a .tflite MODEL."""
-    target = _target(model, output, force)
     from lite_toolkit.tflite.metadata import files
 
-    files.strip(model, target)
-    click.echo(f"wrote {target}")
+    files.strip(model, output or model, force)
+    click.echo(f"wrote {output or model}")
 
 
 @metadata.command()
@@ -121,17 +119,6 @@ def extract(model: Path, output: Path | None, force: bool) -> None:
 
     for file in files.extract(model, output or Path(model.stem), force):
         click.echo(f"wrote {file}")
-
-
-def _target(model: Path, output: Path | None, force: bool) -> Path:
-    from lite_toolkit.tflite import manifest
-
-    target = output or model
-    if manifest.path_of(target) == target:
-        raise click.UsageError(f"-o {target} is the place of a manifest: a model ends in .tflite")
-    beside = [manifest.path_of(target)] if manifest.read(model) else []
-    outputs.require_free([target, *beside], force)
-    return target
 
 
 def _new(

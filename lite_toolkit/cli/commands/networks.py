@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import FILE, INPUT_SIZE, Command, Delivery, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.networks import architectures
@@ -42,9 +41,12 @@ def describe(
 
     spec = architectures.variant(variant)
     if diagram:
-        from lite_toolkit.drawings.network import draw
+        from lite_toolkit.drawings import pictures
 
-        outputs.require_free([diagram], delivery.force)
-        draw(spec, diagram, input_size)
+        pictures.require(diagram, delivery.force)
     content = tables.description(spec, None if no_top else classes, input_size)
     delivery.send(document("describe", content), lambda: tables.show_description(content))
+    if diagram:
+        from lite_toolkit.drawings.network import draw
+
+        draw(spec, diagram, input_size, delivery.force)

@@ -63,7 +63,7 @@ class Delivery:
     def send(self, report: Mapping[str, Any], show: Callable[[], None]) -> None:
         """Save the report where asked, and print it as JSON or for people."""
         if self.file:
-            outputs.write_json(self.file, report)
+            outputs.write_json(self.file, report, self.force)
         if self.as_json:
             click.echo(outputs.to_json(report), nl=False)
         else:

@@ -35,7 +35,7 @@ def report(
     with steps.step("read"):
         sources = [reading.read(path) for path in dict.fromkeys(results)]
     page, found = document.compose(sources, heading=title, images=images, class_index=class_index, steps=steps)
-    outputs.write_bytes(output, page.encode())
+    outputs.write_bytes(output, page.encode(), force)
     for note in found.notes:
         warn(note)
     click.echo(f"{output}: {figures.size(output.stat().st_size)}, models: {len(found.models)}")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from lite_toolkit import outputs
 from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, Number, reporting, sized
 from lite_toolkit.errors import GateError
 
@@ -45,15 +44,14 @@ def validate(
     from lite_toolkit.measurement import validation
 
     if plot:
-        outputs.require_free([plot], delivery.force)
-        pictures.require(plot)
+        pictures.require(plot, delivery.force)
     chosen = sized(preprocessing)
     report = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
     for message in (*([report.note] if report.note else []), *(f"skipped {one}" for one in report.skipped_images)):
         warn(message)
     delivery.send(report.to_json(), lambda: tables.show(report, float, quantized))
     if plot:
-        layers.draw(report, plot)
+        layers.draw(report, plot, delivery.force)
     agreement = report.comparison.agreement_percent
     if min_agreement is not None and agreement < min_agreement:
         raise GateError(f"{agreement:.2f}% of the images have the same top-1, less than {min_agreement:g}%")

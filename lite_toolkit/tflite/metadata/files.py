@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit import outputs
-from lite_toolkit.errors import ModelError
+from lite_toolkit.errors import ModelError, UsageError
 from lite_toolkit.text import odd_characters
 from lite_toolkit.tflite import manifest, metadata
 from lite_toolkit.tflite.graph import read_graph
@@ -15,24 +15,20 @@ from lite_toolkit.tflite.metadata import Metadata, archive
 _LONGEST_NAME = 255  # bytes, what file systems allow
 
 
-def write(model: Path, output: Path, new: Metadata) -> None:
+def write(model: Path, output: Path, new: Metadata, force: bool = False) -> None:
     """Save a model with metadata, see `metadata.write`; a manifest beside `model` goes along and says the same.
 
     Raises:
         ModelError: the model or its manifest is damaged, or `new` does not fit one of them.
-        OutputError: `output` cannot be written.
+        OutputError: `output` or a manifest beside it exists, unless `force`, or cannot be written.
+        UsageError: `output` is the place of a manifest.
     """
-    _save(model, output, metadata.write(model, new), new)
+    _save(model, output, metadata.write(model, new), new, force)
 
 
-def strip(model: Path, output: Path) -> None:
-    """Save a model without metadata, see `metadata.strip`; a manifest beside `model` goes along.
-
-    Raises:
-        ModelError: the model or its manifest is damaged.
-        OutputError: `output` cannot be written.
-    """
-    _save(model, output, metadata.strip(model), Metadata())
+def strip(model: Path, output: Path, force: bool = False) -> None:
+    """Save a model without metadata, see `metadata.strip`; a manifest beside `model` goes along; errors as `write`."""
+    _save(model, output, metadata.strip(model), Metadata(), force)
 
 
 def extract(model: Path, folder: Path, force: bool = False) -> list[Path]:
@@ -49,17 +45,17 @@ def extract(model: Path, folder: Path, force: bool = False) -> list[Path]:
     if not found:
         raise ModelError(f"{model} holds no associated files")
     _require_names(found)
-    files = {folder / name: content for name, content in found.items()}
-    outputs.require_free(list(files), force)
-    outputs.write_all(files)
+    files: dict[Path, bytes | None] = {folder / name: content for name, content in found.items()}
+    outputs.write_all(files, force)
     return list(files)
 
 
-def _save(model: Path, output: Path, content: bytes, new: Metadata) -> None:
-    files, found = {output: content}, manifest.read(model)
-    if found:
-        files[manifest.path_of(output)] = outputs.to_json(_with(manifest.moved(found, output, content), new)).encode()
-    outputs.write_all(files)
+def _save(model: Path, output: Path, content: bytes, new: Metadata, force: bool) -> None:
+    if manifest.path_of(output) == output:
+        raise UsageError(f"-o {output} is the place of a manifest: a model ends in .tflite")
+    found = manifest.read(model)
+    described = _with(manifest.moved(found, output, content), new) if found else None
+    outputs.write_all(manifest.files(output, content, described), force)
 
 
 def _with(document: Mapping[str, Any], new: Metadata) -> dict[str, Any]:
