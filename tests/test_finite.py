@@ -79,19 +79,25 @@ def test_validate(sound: Path, broken: Made, photographs: Path, value: float) ->
     assert run("validate", sound, model, "--data", photographs, "--json") == (1, "", said)
 
 
-def test_convert_refuses_a_format_that_overflows(tiny: keras.Model, photographs: Path, tmp_path: Path) -> None:
-    """float32 holds these weights, float16 does not: beyond 65504 all is infinity."""
-    large = keras.models.clone_model(tiny)
-    large.get_layer("dense").set_weights([np.full((4, CLASSES), 1e5), np.zeros(CLASSES)])
-    large.save(tmp_path / "large.keras")
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.nan, r"gives scores that are not numbers for image picture\d\d\.jpg: nan"),
+        (1e5, "cannot be quantized to float16: it has larger weights than that can hold"),  # 65504 at most
+    ],
+)
+def test_convert(tiny: keras.Model, photographs: Path, tmp_path: Path, weight: float, message: str) -> None:
+    changed = keras.models.clone_model(tiny)
+    changed.get_layer("dense").set_weights([np.full((4, CLASSES), weight), np.zeros(CLASSES)])
+    changed.save(tmp_path / "changed.keras")
     request = pipeline.Request(
         (recipes.load("float16"),),
-        model=tmp_path / "large.keras",
+        model=tmp_path / "changed.keras",
         preprocessing=google_lite,
         calibration_data=photographs,
         output=tmp_path,
     )
-    with pytest.raises(ModelError, match=r"the model gives scores that are not numbers for image picture\d\d\.jpg"):
+    with pytest.raises(ModelError, match=message):
         pipeline.convert(request)
     assert not list(tmp_path.glob("*.tflite"))
 

@@ -40,7 +40,7 @@ def write(
         in_float: names of the outputs of operators that stay in float.
 
     Raises:
-        ModelError: an operator that cannot be quantized so.
+        ModelError: an operator or a weight that cannot be quantized so.
     """
     # It logs its own defaults and prints bars past any setting of ours.
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -48,8 +48,12 @@ def write(
     engine = quantizer.Quantizer(float_model, [_configuration(form, granularity), *kept])
     statistics = {name: _statistics(*limits) for name, limits in ranges.items()} or None
     try:
-        with quiet():
+        with quiet(), np.errstate(over="raise"):
             result = engine.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+    except FloatingPointError as error:
+        raise ModelError(
+            f"the model cannot be quantized to {form}: it has larger weights than that can hold"
+        ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"the model cannot be quantized to {form}: {' '.join(str(error).split())[:300]}") from error
     return bytes(result.quantized_model)
