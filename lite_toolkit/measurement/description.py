@@ -98,11 +98,12 @@ def _hint(graph: Graph, classes: int) -> tuple[Metadata | None, str | None]:
 def endpoints(graph: Graph) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """The inputs and the outputs of a model, as a runtime would tell them."""
     main = graph.subgraphs[0]
-    inputs, outputs = ([_info(main.tensors[number]) for number in side] for side in (main.inputs, main.outputs))
+    inputs, outputs = ([info(main.tensors[number]) for number in side] for side in (main.inputs, main.outputs))
     return inputs, outputs
 
 
-def _info(tensor: Tensor) -> TensorInfo:
+def info(tensor: Tensor) -> TensorInfo:
+    """A tensor of a graph, with its first scale and zero point."""
     quantized = tensor.quantization
     scale, zero_point = (quantized.scales[0], quantized.zero_points[0]) if quantized else (0, 0)
     return TensorInfo(tensor.name, tensor.shape, tensor.dtype, float(scale), int(zero_point))

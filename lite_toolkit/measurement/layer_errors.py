@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
+from lite_toolkit.measurement.description import endpoints, info
 from lite_toolkit.measurement.loss import LayerError
 from lite_toolkit.runtime.interpreter import TensorInfo, interpreter
-from lite_toolkit.tflite.graph import Tensor, read_graph
+from lite_toolkit.tflite.graph import read_graph
 from lite_toolkit.tflite.layers import Layer, common_layers
 
 FloatArray = NDArray[np.float32]
@@ -58,26 +59,26 @@ class _Runner:
     """A model that takes and gives real values, whatever it computes with."""
 
     def __init__(self, model: bytes) -> None:
-        main = read_graph(model).subgraphs[0]
+        graph = read_graph(model)
         self._interpreter = interpreter(model)
-        self._inputs = [_info(main.tensors[number]) for number in main.inputs]
-        self._outputs = [_info(main.tensors[number]) for number in main.outputs]
-        self._input_numbers, self._output_numbers = main.inputs, main.outputs
+        inputs, outputs = endpoints(graph)
+        self._inputs = list(zip(graph.subgraphs[0].inputs, inputs, strict=True))
+        self._outputs = list(zip(graph.subgraphs[0].outputs, outputs, strict=True))
 
     def run(self, *values: FloatArray) -> Iterator[FloatArray]:
         """One value for each input, then one for each output, both in the model's order."""
-        for number, info, real in zip(self._input_numbers, self._inputs, values, strict=True):
-            self._interpreter.set_tensor(number, info.quantize(real).reshape(info.shape))
+        for (number, side), real in zip(self._inputs, values, strict=True):
+            self._interpreter.set_tensor(number, side.quantize(real).reshape(side.shape))
         self._interpreter.invoke()
-        for number, info in zip(self._output_numbers, self._outputs, strict=True):
-            yield info.dequantize(self._interpreter.get_tensor(number))
+        for number, side in self._outputs:
+            yield side.dequantize(self._interpreter.get_tensor(number))
 
 
 class _Sums:
     """Sums over all images for one layer, in double precision."""
 
     def __init__(self, layer: Layer) -> None:
-        self._layer, self._output, self.name = layer, _info(layer.quantized), layer.name
+        self._layer, self._output, self.name = layer, info(layer.quantized), layer.name
         self._low, self._high = _range(self._output)
         self._elements = self._saturated = 0
         self._signal = self._error = self._inherited = self._clipped = 0.0
@@ -151,13 +152,6 @@ def _percent(part: float, whole: float) -> float | None:
 def _power(values: FloatArray) -> float:
     flat = values.reshape(-1)
     return float(flat @ flat)
-
-
-def _info(tensor: Tensor) -> TensorInfo:
-    scale, zero_point = 0.0, 0
-    if tensor.quantization:
-        scale, zero_point = float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0])
-    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, scale, zero_point)
 
 
 def _range(info: TensorInfo) -> tuple[float, float]:
