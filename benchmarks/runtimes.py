@@ -21,8 +21,8 @@ import numpy as np
 from machine import environment, save
 
 from lite_toolkit.board import latency
+from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.decoding import encode
-from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.runtime import interpreter as runtime
 from lite_toolkit.streams import quiet
 

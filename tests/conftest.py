@@ -18,7 +18,9 @@ from PIL import Image
 
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.quantization import recipes
+from lite_toolkit.tflite.flatbuffer_writer import Numbers, Scalar, write
 
+CUSTOM = 32  # BuiltinOperator.CUSTOM
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -108,6 +110,23 @@ def lines_run() -> Callable[[Callable[[], object]], int]:
         return lines
 
     return count
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of 4 classes, compiled: one operator for the Edge TPU that holds no program.
+
+    The numbers of fields are those of schema.fbs of TensorFlow Lite.
+    """
+    flexbuffers = pytest.importorskip("flatbuffers.flexbuffers", reason="needs flatbuffers, to write the operator")
+    package = write({0: Scalar("i", 12), 1: write({0: []}, b"DWN1"), 4: "16.0"}, b"DWN1")
+    operator = {1: Numbers("i", [0]), 2: Numbers("i", [1]), 5: bytes(flexbuffers.Dumps({"4": package}))}
+    tensors = [{0: Numbers("i", shape), 3: name} for shape, name in (((1, 64, 64, 3), "image"), ((1, 4), "scores"))]
+    graph = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [operator]}
+    code = {0: Scalar("b", CUSTOM), 1: "edgetpu-custom-op", 3: Scalar("i", CUSTOM)}
+    path = tmp_path_factory.mktemp("compiled") / "made_edgetpu.tflite"
+    path.write_bytes(write({0: Scalar("I", 3), 1: [code], 2: [graph], 4: [{}]}, b"TFL3"))
+    return path
 
 
 Convert = Callable[..., pipeline.Conversion]

@@ -20,11 +20,9 @@ from lite_toolkit.runtime import delegates, interpreter
 from lite_toolkit.runtime.delegates import XNNPACK, Delegate, choose
 from lite_toolkit.runtime.nodes import Share, delegate_nodes, partition
 from lite_toolkit.runtime.rehearsal import rehearse
-from lite_toolkit.tflite.flatbuffer_writer import Numbers, Scalar, write
 from lite_toolkit.tflite.graph import read_graph
 
 SOURCE = Path(__file__).parent / "delegate.c"
-CUSTOM = 32  # BuiltinOperator.CUSTOM
 E_MACHINE = slice(18, 20)  # of an ELF header
 Build = Callable[..., Path]
 Command = Callable[..., Result]
@@ -335,23 +333,6 @@ def test_what_is_known_of_failures(said: str, what: str) -> None:
 
 
 # An Edge TPU by number or bus: the system's loader finds the stand-in under the name of Coral's library
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of 4 classes, compiled: one operator for the Edge TPU that holds no program.
-
-    The numbers of fields are those of schema.fbs of TensorFlow Lite.
-    """
-    flexbuffers = pytest.importorskip("flatbuffers.flexbuffers", reason="needs flatbuffers, to write the operator")
-    package = write({0: Scalar("i", 12), 1: write({0: []}, b"DWN1"), 4: "16.0"}, b"DWN1")
-    operator = {1: Numbers("i", [0]), 2: Numbers("i", [1]), 5: bytes(flexbuffers.Dumps({"4": package}))}
-    tensors = [{0: Numbers("i", shape), 3: name} for shape, name in (((1, 64, 64, 3), "image"), ((1, 4), "scores"))]
-    graph = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [operator]}
-    code = {0: Scalar("b", CUSTOM), 1: "edgetpu-custom-op", 3: Scalar("i", CUSTOM)}
-    path = tmp_path_factory.mktemp("compiled") / "made_edgetpu.tflite"
-    path.write_bytes(write({0: Scalar("I", 3), 1: [code], 2: [graph], 4: [{}]}, b"TFL3"))
-    return path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems find libraries by other variables")

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from lite_toolkit.board import latency
+from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.drawings import latency as latency_plot
 from lite_toolkit.measurement import stability
 from lite_toolkit.measurement.benchmark import Measurement
-from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.reports.benchmark import Second, State, Times
 from lite_toolkit.runtime import interpreter
 
@@ -27,7 +27,7 @@ MILLISECOND = 1_000_000
 def test_a_distribution_by_hand() -> None:
     """numpy's linear percentiles of 1..5: the p-th lies at place 4 p / 100, counted from 0."""
     found = Distribution.of([5 * MILLISECOND, 1 * MILLISECOND, 3 * MILLISECOND, 2 * MILLISECOND, 4 * MILLISECOND])
-    expected = {"runs": 5, "mean_ms": 3, "std_ms": 2**0.5, "min_ms": 1, "p50_ms": 3, "p90_ms": 4.6}
+    expected = {"runs": 5, "mean_ms": 3, "std_ms": 2**0.5, "min_ms": 1, "p5_ms": 1.2, "p50_ms": 3, "p90_ms": 4.6}
     assert asdict(found) == pytest.approx(expected | {"p95_ms": 4.8, "p99_ms": 4.96, "max_ms": 5})
     assert found.variation == pytest.approx(2**0.5 / 3)
 
@@ -102,8 +102,8 @@ def measured(**changes: Any) -> Measurement:
     """A measurement that leaves nothing to doubt, but for `changes`; those of the environment have its names."""
     state = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": 0}
     environment = {"governors": ["performance"], "processors": 4, "board": None}
-    result = {"steady": True, "runs_ns": [MILLISECOND] * 50, "others_busy": 0.0, "load_average": 0.1, "sustained": []}
-    result["threads_started"] = 3
+    result = {"steady": True, "others_busy": 0.0, "load_average": 0.1, "sustained": [], "threads_started": 3}
+    result["latency"] = latency.times(changes.pop("runs_ns", [MILLISECOND] * 50))
     environment |= {name: changes.pop(name) for name in list(changes) if name in environment}
     threads = changes.pop("threads", 1)
     return Measurement(
@@ -112,7 +112,8 @@ def measured(**changes: Any) -> Measurement:
 
 
 def seconds(*milliseconds: int, throttled: int | None = None) -> list[dict[str, Any]]:
-    return [{"runs_ns": [value * MILLISECOND] * 3, "throttled": throttled} for value in milliseconds]
+    distributions = (asdict(Distribution.of([value * MILLISECOND] * 3)) for value in milliseconds)
+    return [{"distribution": one, "throttled": throttled} for one in distributions]
 
 
 def test_nothing_to_doubt() -> None:
@@ -169,7 +170,7 @@ def drawn(seconds: list[dict[str, Any]]) -> list[list[Any]]:
     found = [
         Second(
             seconds=one["seconds"],
-            latency=Times.of(one["runs_ns"]),
+            latency=Times(raw_ms=tuple(run / MILLISECOND for run in one["runs_ns"])),
             **{field.name: one[field.name] for field in fields(State)},
         )
         for one in seconds

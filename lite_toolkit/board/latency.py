@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from array import array
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lite_toolkit.board import machine
+from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.errors import DelegateError, ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
@@ -23,17 +25,19 @@ from lite_toolkit.runtime.nodes import delegate_nodes, partition
 from lite_toolkit.runtime.rehearsal import rehearse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Any
 
     Event = dict[str, Any]
     Job = Mapping[str, Any]
-    Measuring = Generator[Event, None, list[int]]
+    Measuring = Generator[Event, None, Sequence[int]]
 
 SEED = 0  # of the random inputs
 WINDOW_SECONDS, WINDOW_RUNS = 0.1, 3
 STEADY_WINDOWS, STEADY_RANGE = 3, 0.03
 WARM_UP_SECONDS = 10.0
+MOST_RUNS = 10_000  # whose times are told one by one: five kinds of them are half a megabyte of JSON
+MOST_SECONDS = 3600  # of sustained runs that are told one by one; of a day, 24 at a time
 _CHUNK_SECONDS = 0.5  # between two reports of progress
 _COUNTABLE_SECONDS = 0.5  # the kernel counts processor time in steps of 0.01 seconds
 
@@ -50,9 +54,9 @@ def benchmark(job: Job) -> Iterator[Event]:
 
     Yields:
         Progress, and one result. Its times are whole nanoseconds: "init_ns", from the file to allocated tensors, the
-        runtime imported before; "first_ns", the first inference; "warm_up_ns" and "steady", see `warm_up`; "runs_ns",
-        those that count; "pipeline_ns", the same of each stage of the way from an image file; "sustained", the runs of
-        each second with the `host.state` at its end. "nodes" says who runs them, "threads_started" how many threads
+        runtime imported before; "first_ns", the first inference; "warm_up_ns" and "steady", see `warm_up`; "latency",
+        the `times` of the runs that count; "pipeline", those of each stage of the way from an image file; "sustained",
+        see there. "nodes" says who runs them, "threads_started" how many threads
         came with the model, "memory" how many bytes were resident before it and at most until the last run,
         "others_busy" how many processors worked for other programs during the runs, or null after too short a time.
 
@@ -75,12 +79,14 @@ def benchmark(job: Job) -> Iterator[Event]:
     fill(loaded)
     result["first_ns"] = run_for(loaded.invoke, 0)[0]
     result["threads_started"] = None if alone is None else (machine.threads() or alone) - alone
-    result["warm_up_ns"], result["steady"] = warm_up(loaded.invoke)
-    result["runs_ns"], result["others_busy"] = yield from _runs(loaded.invoke, job)
+    warming, result["steady"] = warm_up(loaded.invoke)
+    result["warm_up_ns"] = spaced(warming)
+    runs, result["others_busy"] = yield from _runs(loaded.invoke, job)
+    result["latency"] = times(runs)
     result["memory"] = {"before_bytes": resident, "peak_bytes": machine.resident_bytes()[1]}
-    result["after"] = machine.state()
     if "image" in job["files"]:
-        result["pipeline_ns"] = yield from _pipeline(loaded, job)
+        result["pipeline"] = yield from _pipeline(loaded, job)
+    result["after"] = machine.state()
     result["sustained"] = yield from _sustained(loaded.invoke, job["sustained_seconds"])
     yield result
 
@@ -103,6 +109,16 @@ def run_for(run: Callable[[], object], seconds: float, least: int = 1) -> list[i
         if resting:
             gc.enable()
     return taken
+
+
+def times(nanoseconds: Sequence[int], most: int = MOST_RUNS) -> Event:
+    """Runs as a result tells them: "distribution" of all, and "runs_ns" as `spaced` has them."""
+    return {"distribution": asdict(Distribution.of(nanoseconds)), "runs_ns": spaced(nanoseconds, most)}
+
+
+def spaced(nanoseconds: Sequence[int], most: int = MOST_RUNS) -> list[int]:
+    """The times of runs in their order; where there are more than `most`, of every second, third, ... run."""
+    return list(nanoseconds[:: -(-len(nanoseconds) // most)])
 
 
 def warm_up(run: Callable[[], object]) -> tuple[list[int], bool]:
@@ -165,7 +181,7 @@ def _require_full(nodes: Any, delegate: delegates.Delegate) -> None:
         raise DelegateError(f"{message}: the runtime's own kernels run {kernels}")
 
 
-def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[list[int], float | None]]:
+def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[Sequence[int], float | None]]:
     """The runs that count, and how many processors worked for other programs in the meantime."""
     started, busy, own = time.perf_counter(), machine.busy_seconds(), time.process_time()
     taken = yield from _measure(run, job)
@@ -178,7 +194,7 @@ def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[l
 
 def _measure(run: Callable[[], object], job: Job) -> Measuring:
     """At least as many runs, and for as long, as the job says, but no longer than its maximum."""
-    taken: list[int] = []
+    taken = array("q")
     runs, seconds, limit = job["runs"], job["seconds"], job["max_seconds"]
     started = time.perf_counter()
     while True:
@@ -188,10 +204,10 @@ def _measure(run: Callable[[], object], job: Job) -> Measuring:
             return taken
         yield {"event": "progress", "done": int(100 * done), "total": 100}
         rest = max(seconds - elapsed, 0) if len(taken) >= runs else _CHUNK_SECONDS
-        taken += run_for(run, min(rest, limit - elapsed, _CHUNK_SECONDS))
+        taken.extend(run_for(run, min(rest, limit - elapsed, _CHUNK_SECONDS)))
 
 
-def _pipeline(loaded: Any, job: Job) -> Generator[Event, None, dict[str, list[int]]]:
+def _pipeline(loaded: Any, job: Job) -> Generator[Event, None, dict[str, Event]]:
     """Times of each stage, from an image file to the scores.
 
     "prepare" reads and decodes the file, crops, resizes and normalises; "quantize" turns that into the input's type and
@@ -218,17 +234,23 @@ def _pipeline(loaded: Any, job: Job) -> Generator[Event, None, dict[str, list[in
     warm_up(once)
     stages.clear()
     total = yield from _measure(once, job)
-    columns = (list(column) for column in zip(*stages))
-    return {**dict(zip(("prepare", "quantize", "invoke"), columns)), "total": total}
+    columns = (*zip(*stages), total)
+    return dict(zip(("prepare", "quantize", "invoke", "total"), map(times, columns)))
 
 
 def _sustained(run: Callable[[], object], seconds: float) -> Generator[Event, None, list[dict[str, Any]]]:
-    """Run without a pause; the machine's state is read once a second, between two runs."""
+    """Run without a pause; the machine's state is read once a second, or `MOST_SECONDS` times, between two runs.
+
+    Returns:
+        For each time that it was read: "seconds" since the start, the "distribution" of the runs since it was read
+        last, and the state (see `machine.state`).
+    """
+    least = max(1.0, seconds / MOST_SECONDS)
     found: list[dict[str, Any]] = []
     started, elapsed = time.perf_counter(), 0.0
     while elapsed < seconds:
-        taken = run_for(run, min(1.0, seconds))
+        taken = run_for(run, min(least, seconds))
         elapsed = time.perf_counter() - started
-        found.append({"seconds": elapsed, "runs_ns": taken, **machine.state()})
+        found.append({"seconds": elapsed, "distribution": asdict(Distribution.of(taken)), **machine.state()})
         yield {"event": "progress", "done": int(min(elapsed, seconds)), "total": int(seconds)}
     return found

@@ -90,17 +90,18 @@ def runs(found: Measurement, count: int) -> Any:
     page = figure(_HALF, 1.7)
     axes, beside = page.subplots(1, 2, sharey=True, width_ratios=(5, 1))
     latency, times = found.times, np.asarray(found.latency.raw_ms)
+    each = latency.runs / len(times)  # runs that a told one stands for
     spread = max(latency.p99_ms - latency.min_ms, 0.04 * latency.p50_ms)
     low, high = latency.min_ms - 0.2 * spread, latency.p99_ms + 0.5 * spread
     places = np.unique(np.linspace(1, len(times), min(share(count), len(times))).round().astype(int))
     shown = times[places - 1]
     inside = shown <= high
-    dots(axes, places[inside], shown[inside], 1.8, color=SERIES[0], alpha=0.6)
+    dots(axes, each * places[inside], shown[inside], 1.8, color=SERIES[0], alpha=0.6)
     edge = np.full((~inside).sum(), high)
-    dots(axes, places[~inside], edge, 3, color=SERIES[1], clip_on=False)
+    dots(axes, each * places[~inside], edge, 3, color=SERIES[1], clip_on=False)
     axes.axhline(latency.p50_ms, color=INK, linewidth=0.8)
     axes.set_ylim(low, high)
-    axes.set_xlim(0, len(times))
+    axes.set_xlim(0, latency.runs)
     axes.set_ylabel("ms")
     axes.set_xlabel("run")
     axes.grid(axis="y")

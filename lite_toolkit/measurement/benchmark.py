@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.devices import jobs
 from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement.description import endpoints, find_preprocessing
-from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite import manifest, metadata
 from lite_toolkit.tflite.graph import Graph, read_graph
@@ -54,31 +54,21 @@ class Request:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator: its number in the graph, its layer's name, its kind, and its times as a model of its own."""
+    """One operator: its number in the graph, its layer's name, its kind, and its times as `latency.times` has them."""
 
     index: int
     layer: str
     operator: str
-    times_ns: list[int]
-
-    @cached_property
-    def distribution(self) -> Distribution:
-        """Of its times."""
-        return Distribution.of(self.times_ns)
+    times: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The operators of a model in its order, and the times of the whole in between: see `operator_times.profile`."""
+    """The operators of a model in its order, and the whole in between: see `operator_times.profile`."""
 
     model: Path
     operators: tuple[OperatorTime, ...]
-    model_ns: list[int]
-
-    @property
-    def sum_ms(self) -> float:
-        """Of the operators' medians."""
-        return sum(operator.distribution.p50_ms for operator in self.operators)
+    whole: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ class Measurement:
     @cached_property
     def latency(self) -> Distribution:
         """Of the runs that count."""
-        return Distribution.of(self.result["runs_ns"])
+        return Distribution(**self.result["latency"]["distribution"])
 
     @property
     def model_bytes(self) -> int | None:
@@ -184,6 +174,6 @@ def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: job
                 indices.append(index)
         result = jobs.result(run(job, {"model": model, "operators": archive}), steps)
     operators = (main.operators[index] for index in indices)
-    named = zip(operators, result["operators_ns"], strict=True)
-    times = (OperatorTime(operator.index, layer_name(main, operator), operator.name, ns) for operator, ns in named)
-    return Profile(model, tuple(times), result["model_ns"])
+    named = zip(operators, result["operators"], strict=True)
+    times = (OperatorTime(one.index, layer_name(main, one), one.name, taken) for one, taken in named)
+    return Profile(model, tuple(times), result["model"])

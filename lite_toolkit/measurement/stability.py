@@ -24,7 +24,7 @@ def doubts(found: Measurement) -> Iterator[str]:
             f"the standard deviation is {latency.variation:.0%} of the mean, above {VARIATION_LIMIT:.0%}: close other "
             "programs, or measure longer with --seconds 10"
         )
-    drift = relative_drift(result["runs_ns"])
+    drift = relative_drift(result["latency"]["runs_ns"])
     if abs(drift) > DRIFT_LIMIT:
         yield (
             f"the second half of the runs is {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first, "
@@ -44,7 +44,7 @@ def relative_drift(nanoseconds: list[int]) -> float:
 
 def slowdown(found: Measurement) -> float | None:
     """By how much the last tenth of the sustained seconds is above the first, in their medians; None without them."""
-    medians = [float(np.median(second["runs_ns"])) for second in found.result["sustained"]]
+    medians = [second["distribution"]["p50_ms"] for second in found.result["sustained"]]
     tenth = max(1, len(medians) // 10)
     return float(np.median(medians[-tenth:]) / np.median(medians[:tenth]) - 1) if len(medians) > 1 else None
 

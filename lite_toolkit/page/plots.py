@@ -13,6 +13,7 @@ from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Model, Overview, Timing, title
 from lite_toolkit.reports import figures
+from lite_toolkit.reports.benchmark import Times
 
 WIDE, NARROW = 10.0, 3.75  # inches, of 96 CSS pixels: a desk and a telephone
 _LABEL = 40  # characters
@@ -82,7 +83,7 @@ def distributions(found: Overview) -> Plot | None:
     share = latency.share(len(timings))
     some = f" Of more than {share:,} runs, {share:,} are drawn, in even steps of rank."
     cut = any(timing.measured.times.runs > share for timing in timings)
-    beyond = sum(run > limit for timing in timings for run in timing.measured.latency.raw_ms)
+    beyond = sum(_beyond(timing.measured.latency, limit) for timing in timings)
     return Plot(
         summary=f"Strips of latencies in milliseconds. {told}.",
         caption="Every run is a line; the tall mark is the median, the short one the 95th percentile."
@@ -91,6 +92,12 @@ def distributions(found: Overview) -> Plot | None:
         keys=(),
         pictures=_both("strips", functools.partial(latency.strips, measured, names, limit)),
     )
+
+
+def _beyond(times: Times, limit: float) -> int:
+    """How many of the runs are slower than `limit`, as far as those that are told stand for all."""
+    told = times.raw_ms
+    return round(sum(run > limit for run in told) * times.distribution.runs / len(told))
 
 
 def runs(found: Overview, timing: Timing, number: int, count: int) -> Plot:
@@ -111,12 +118,14 @@ def sustained(found: Overview, timing: Timing, number: int) -> Plot:
     seconds, name = timing.measured.sustained, f"{_name(timing)}, {found.place(timing)}"
     hottest = max((one.hottest_celsius for one in seconds if one.hottest_celsius is not None), default=None)
     heat = f" The hottest sensor reached {hottest:.1f} °C." if hottest is not None else ""
+    step = round(seconds[-1].seconds / len(seconds))
+    second, several = ("second", "seconds") if step <= 1 else (f"{step} seconds", f"times {step} seconds")
     limited = sum(bool(one.limits) for one in seconds)
-    limits = f" The board reported limits in {limited} of {len(seconds)} seconds." if limited else ""
+    limits = f" The board reported limits in {limited} of {len(seconds)} {several}." if limited else ""
     return Plot(
-        summary=f"Median latency of each of {len(seconds)} seconds of {name}: {seconds[0].band_ms[1]:.3g} ms in the "
+        summary=f"Median latency of each of {len(seconds)} {several} of {name}: {seconds[0].band_ms[1]:.3g} ms in the "
         f"first, {seconds[-1].band_ms[1]:.3g} ms in the last.{heat}{limits}",
-        caption=f"{name}: the median of each second, and the range of 90% of its runs.{heat}{limits}",
+        caption=f"{name}: the median of each {second}, and the range of 90% of its runs.{heat}{limits}",
         keys=(),
         pictures=_both(f"sustained{number}", functools.partial(latency.sustained, [timing.measured])),
     )

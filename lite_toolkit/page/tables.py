@@ -141,7 +141,7 @@ def kinds(found: Overview) -> Table | None:
     for number, profiled in enumerate(found.profiles):
         for one in profiled.profile.operators:
             spent = times.setdefault(one.operator, {})
-            spent[number] = spent.get(number, 0.0) + one.p50_ms
+            spent[number] = spent.get(number, 0.0) + one.median_ms
     columns = tuple(f">{_where(found, profiled)}" for profiled in found.profiles)
     ordered = sorted(times.items(), key=lambda item: -sum(item[1].values()))
     rows = [(name, *(_optional(spent.get(number)) for number in range(len(columns)))) for name, spent in ordered]
@@ -299,7 +299,7 @@ def _where(found: Overview, profiled: Profiled) -> str:
 def _slowest(name: str, profiled: Profiled) -> Table | None:
     profile = profiled.profile
     rows = [
-        (f"{one.index}. {one.layer}", one.operator, *figures.share(one.p50_ms, profile.sum_ms))
+        (f"{one.index}. {one.layer}", one.operator, *figures.share(one.median_ms, profile.sum_ms))
         for one in profile.slowest(OPERATORS_SHOWN)
     ]
     return _table(f"Slowest operators of {name}", ("node", "operator", ">p50 ms", ">share"), rows)

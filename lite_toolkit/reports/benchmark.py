@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-import numpy as np
-
-from lite_toolkit.decoding import Count, Limit, decode, encode, encode_fields
+from lite_toolkit.board.distribution import Distribution
+from lite_toolkit.decoding import Count, Limit, between, decode, encode_fields
 from lite_toolkit.errors import JobError
 from lite_toolkit.measurement import benchmark
-from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.measurement.stability import doubts, throttling
 from lite_toolkit.reports.devices import OfDevice, Several
 from lite_toolkit.runtime.nodes import Partition
@@ -26,23 +24,50 @@ Runs = Annotated[tuple[Milliseconds, ...], Limit(len, "with a run at least")]
 
 @dataclass(frozen=True)
 class Times:
-    """Wall time of each of some runs."""
+    """Wall times of some runs.
 
-    raw_ms: Runs
+    Attributes:
+        runs, mean_ms, ...: the figures of `Distribution`, of all runs; where one is not told, as the 5th percentile was
+            not once, every run is.
+        raw_ms: of each run in their order, or of evenly spaced ones (see `latency.spaced`); of sustained runs none.
+    """
+
+    runs: Count | None = None
+    mean_ms: Milliseconds | None = None
+    std_ms: Annotated[float, between(0, 1e12)] | None = None
+    min_ms: Milliseconds | None = None
+    p5_ms: Milliseconds | None = None
+    p50_ms: Milliseconds | None = None
+    p90_ms: Milliseconds | None = None
+    p95_ms: Milliseconds | None = None
+    p99_ms: Milliseconds | None = None
+    max_ms: Milliseconds | None = None
+    raw_ms: Runs = ()
+
+    def __post_init__(self) -> None:
+        if not self.raw_ms and None in self._figures:
+            raise ValueError("'raw_ms' is missing, and not all figures stand in its place")
 
     @classmethod
-    def of(cls, nanoseconds: Sequence[int]) -> "Times":
-        """Those of whole nanoseconds."""
-        return cls(_milliseconds(nanoseconds))
+    def of(cls, told: Mapping[str, Any], **beside: Any) -> Self:
+        """Those that `latency.times` tells."""
+        return cls(**told["distribution"], raw_ms=_milliseconds(told.get("runs_ns", ())), **beside)
+
+    @property
+    def _figures(self) -> list[Any]:
+        return [getattr(self, figure.name) for figure in fields(Distribution)]
 
     @cached_property
     def distribution(self) -> Distribution:
         """In a few figures."""
-        return Distribution.of_milliseconds(self.raw_ms)
+        return Distribution.of_milliseconds(self.raw_ms) if None in self._figures else Distribution(*self._figures)
 
     def to_json(self) -> dict[str, Any]:
-        """The figures, and every run."""
-        return {**encode(self.distribution), "raw_ms": list(self.raw_ms)}
+        """What is told."""
+        return {name: value for name, value in encode_fields(self).items() if value not in (None, [])}
+
+
+Told = Annotated[Times, Limit(lambda times: bool(times.raw_ms), "with raw_ms")]
 
 
 @dataclass(frozen=True)
@@ -100,16 +125,16 @@ class State:
 
 @dataclass(frozen=True)
 class Second(State):
-    """A second of sustained runs: when it ended, its runs, and the machine then."""
+    """A second of sustained runs, or some in hours of them: when it ended, its runs, and the machine then."""
 
     seconds: float
     latency: Times
 
-    @cached_property
+    @property
     def band_ms(self) -> tuple[float, float, float]:
         """The 5th, 50th and 95th percentile of the runs."""
-        low, middle, high = np.percentile(self.latency.raw_ms, (5, 50, 95)).tolist()
-        return low, middle, high
+        times = self.latency.distribution
+        return times.p5_ms, times.p50_ms, times.p95_ms
 
     def to_json(self) -> dict[str, Any]:
         """The fields, the time first."""
@@ -137,10 +162,10 @@ class Memory:
 class Pipeline:
     """The stages of the way from an image file to the scores: see `latency.benchmark`."""
 
-    prepare: Times
-    quantize: Times
-    invoke: Times
-    total: Times
+    prepare: Told
+    quantize: Told
+    invoke: Told
+    total: Told
 
     @property
     def stages(self) -> dict[str, Times]:
@@ -174,7 +199,7 @@ class Measurement:
     nodes: Partition
     init_ms: float
     first_ms: float
-    latency: Times
+    latency: Told
     warm_up: WarmUp
     memory: Memory
     pipeline: Pipeline | None
@@ -199,7 +224,7 @@ class Measurement:
     def of(cls, found: benchmark.Measurement) -> "Measurement":
         """What was measured."""
         result = found.result
-        pipeline = result.get("pipeline_ns")
+        pipeline = result.get("pipeline")
         return cls(
             model=found.model.name,
             size_bytes=found.model.stat().st_size,
@@ -211,7 +236,7 @@ class Measurement:
             nodes=decode(Partition, result["nodes"], "nodes", JobError),
             init_ms=result["init_ns"] / 1e6,
             first_ms=result["first_ns"] / 1e6,
-            latency=Times.of(result["runs_ns"]),
+            latency=Times.of(result["latency"]),
             warm_up=WarmUp(result["steady"], _milliseconds(result["warm_up_ns"])),
             memory=Memory(**result["memory"], model_bytes=found.model_bytes),
             pipeline=Pipeline(**{stage: Times.of(times) for stage, times in pipeline.items()}) if pipeline else None,
@@ -224,7 +249,7 @@ class Measurement:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Operator(Times):
     """An operator, run as a model of its own."""
 
@@ -237,8 +262,8 @@ class Operator(Times):
         return {"index": self.index, "layer": self.layer, "operator": self.operator, **super().to_json()}
 
     @property
-    def p50_ms(self) -> float:
-        """The median."""
+    def median_ms(self) -> float:
+        """Of its times."""
         return self.distribution.p50_ms
 
 
@@ -248,17 +273,17 @@ class Profile:
 
     model: str
     threads: Count
-    latency: Times
+    latency: Told
     operators: tuple[Operator, ...]
 
     @property
     def sum_ms(self) -> float:
         """Of the operators' medians."""
-        return sum(operator.p50_ms for operator in self.operators)
+        return sum(operator.median_ms for operator in self.operators)
 
     def slowest(self, count: int) -> list[Operator]:
         """The operators that take longest, the slowest first."""
-        return sorted(self.operators, key=lambda one: -one.p50_ms)[:count]
+        return sorted(self.operators, key=lambda one: -one.median_ms)[:count]
 
     def to_json(self) -> dict[str, Any]:
         """The fields, and the sum."""
@@ -270,9 +295,9 @@ class Profile:
     def of(cls, found: benchmark.Profile) -> "Profile":
         """What was measured."""
         operators = (
-            Operator(_milliseconds(one.times_ns), one.index, one.layer, one.operator) for one in found.operators
+            Operator.of(one.times, index=one.index, layer=one.layer, operator=one.operator) for one in found.operators
         )
-        return cls(found.model.name, 1, Times.of(found.model_ns), tuple(operators))
+        return cls(found.model.name, 1, Times.of(found.whole), tuple(operators))
 
 
 @dataclass(frozen=True)
@@ -300,8 +325,8 @@ def _milliseconds(nanoseconds: Sequence[int]) -> tuple[float, ...]:
     return tuple(value / 1e6 for value in nanoseconds)
 
 
-def _second(seconds: float, runs_ns: Sequence[int], **state: Any) -> Second:
-    return Second(**state, seconds=seconds, latency=Times.of(runs_ns))
+def _second(seconds: float, distribution: Mapping[str, Any], **state: Any) -> Second:
+    return Second(**state, seconds=seconds, latency=Times(**distribution))
 
 
 @dataclass(frozen=True)

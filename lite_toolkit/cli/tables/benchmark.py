@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
-from lite_toolkit.measurement.distribution import Distribution
 from lite_toolkit.reports import figures
 from lite_toolkit.reports.benchmark import Benchmark, Benchmarks, Environment, Measurement, Profile, Second
 from lite_toolkit.runtime.nodes import Partition
@@ -92,13 +92,13 @@ def _show_profile(found: Profile, on: str) -> None:
         f"Slowest operators of {found.model}, 1 thread{on}",
         (">node", "layer", "operator", ">p50 ms", ">share"),
         [
-            (str(one.index), one.layer, one.operator, *figures.share(one.p50_ms, found.sum_ms))
+            (str(one.index), one.layer, one.operator, *figures.share(one.median_ms, found.sum_ms))
             for one in found.slowest(OPERATORS_SHOWN)
         ],
     )
     kinds: dict[str, list[float]] = {}
     for one in found.operators:
-        kinds.setdefault(one.operator, []).append(one.p50_ms)
+        kinds.setdefault(one.operator, []).append(one.median_ms)
     print_table(
         "All operators",
         ("operator", ">count", ">ms", ">share"),
@@ -112,7 +112,7 @@ def _show_profile(found: Profile, on: str) -> None:
 
 
 def _show_sustained(found: Measurement, on: str) -> None:
-    """A tenth of the time in each row."""
+    """A tenth of the time in each row, with the medians of its seconds' figures."""
     rows = [_tenth(seconds) for seconds in figures.tenths(found.sustained)]
     columns = (">until s", ">runs", ">p50 ms", ">p99 ms", ">MHz", ">°C", "reported")
     if rows:
@@ -120,11 +120,12 @@ def _show_sustained(found: Measurement, on: str) -> None:
 
 
 def _tenth(seconds: Sequence[Second]) -> tuple[str, ...]:
-    times = Distribution.of_milliseconds([run for second in seconds for run in second.latency.raw_ms])
+    times = [second.latency.distribution for second in seconds]
     reported = {limit: None for second in seconds for limit in second.limits}
     return (
-        *(figures.decimal(seconds[-1].seconds, 0), str(times.runs)),
-        *map(figures.milliseconds, (times.p50_ms, times.p99_ms)),
+        *(figures.decimal(seconds[-1].seconds, 0), str(sum(one.runs for one in times))),
+        figures.milliseconds(median(one.p50_ms for one in times)),
+        figures.milliseconds(median(one.p99_ms for one in times)),
         *(*figures.clock_and_heat(seconds), ", ".join(reported)),
     )
 

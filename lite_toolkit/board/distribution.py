@@ -29,6 +29,7 @@ class Distribution:
     mean_ms: float
     std_ms: float
     min_ms: float
+    p5_ms: float
     p50_ms: float
     p90_ms: float
     p95_ms: float
@@ -44,9 +45,9 @@ class Distribution:
     def of_milliseconds(cls, milliseconds: ArrayLike) -> Distribution:
         """The same of milliseconds."""
         times = np.asarray(milliseconds, np.float64)
-        p50, p90, p95, p99 = (float(value) for value in np.percentile(times, (50, 90, 95, 99)))
+        p5, p50, p90, p95, p99 = (float(value) for value in np.percentile(times, (5, 50, 90, 95, 99)))
         mean, std, least, most = float(times.mean()), float(times.std()), float(times.min()), float(times.max())
-        return cls(len(times), mean, std, least, p50, p90, p95, p99, most)
+        return cls(len(times), mean, std, least, p5, p50, p90, p95, p99, most)
 
     @property
     def variation(self) -> float:
