@@ -16,6 +16,7 @@ from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PRESETS, google_lite
+from lite_toolkit.progress import Steps
 
 SPEC = google_lite((24, 32))
 
@@ -250,14 +251,15 @@ def test_arguments_out_of_range(samples, seed):
 def test_progress_sees_every_image(folder, tmp_path, kind):
     seen = []
 
-    def track(items, total):
-        for item in items:
-            yield item
-            seen.append(total)
+    class Seen(Steps):
+        def track(self, items, total):
+            for item in items:
+                yield item
+                seen.append(total)
 
     np.save(tmp_path / "images.npy", np.zeros((30, 24, 32, 3), np.uint8))
     source = {"folder": folder, "array": tmp_path / "images.npy", "synthetic": None}[kind]
-    load_representative(source, SPEC, 30, 0, track)
+    load_representative(source, SPEC, 30, 0, Seen())
     assert seen == [30] * 30
 
 

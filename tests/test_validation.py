@@ -193,7 +193,7 @@ def test_no_image_stays_in_memory(tiny: Any, tmp_path: Path) -> None:
     def peak(samples: int) -> int:
         tracemalloc.start()
         found = validation.validate(*files, tmp_path / "images.npy", preprocessing=google_lite, samples=samples)
-        assert found.assessment.comparison.images == samples
+        assert found.comparison.images == samples
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

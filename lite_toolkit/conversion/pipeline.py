@@ -107,11 +107,11 @@ class _Images:
 
     @cached_property
     def _reference(self) -> NDArray[np.float32]:
-        return self._scores(self.float_model)
+        return self._scores(self.float_model, "the float32 model")
 
-    def _scores(self, model: bytes) -> NDArray[np.float32]:
+    def _scores(self, model: bytes, title: str = "the quantized model") -> NDArray[np.float32]:
         held_out = self.dataset.held_out
-        return validation.scores(model, held_out, self.dataset.names(held_out))
+        return validation.scores(model, held_out, self.dataset.names(held_out), title)
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _representative(request: Request, origin: Origin, steps: Steps) -> dict[tupl
     for samples, seed in dict.fromkeys(map(request.sampling, request.recipes)):
         with steps.step("images"):
             dataset = load_representative(
-                request.calibration_data, origin.preprocessing, samples=samples, seed=seed, track=steps.track
+                request.calibration_data, origin.preprocessing, samples=samples, seed=seed, steps=steps
             )
         if not len(dataset.held_out) and (request.max_drop, request.min_agreement) != (None, None):
             count = len(dataset.calibration)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from lite_toolkit.datasets.synthetic import synthetic_images
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import MAXIMUM_PIXELS, find_images, read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.progress import Steps
 
 T = TypeVar("T")
 
@@ -29,12 +30,6 @@ DECODING_THREADS = 2  # Pillow decodes and resizes without the GIL; more threads
 DECODED_AHEAD = 8  # images that wait for whoever goes through them
 MAXIMUM_ARRAY_IMAGES = 1_000_000  # the header of an array is not to be trusted, and the choice needs 8 bytes for each
 _SAMPLING, _HOLDING_OUT = 1, 2  # the two choices must be independent, so each has a stream of its own
-
-
-class Track(Protocol):
-    """Shows progress: yields `items` unchanged, of which `total` are expected."""
-
-    def __call__(self, items: Iterable[T], total: int) -> Iterable[T]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +95,6 @@ class RepresentativeDataset:
         return [names[index] for index in images.chosen] if one_each else images.chosen.tolist()
 
 
-def _untracked(items: Iterable[T], total: int) -> Iterable[T]:  # noqa: ARG001
-    return items
-
-
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images of a source, each prepared when it is asked for, so that few are held in memory.
@@ -124,20 +115,20 @@ class Images:
     digests: dict[str, str]
     skipped: list[str]
 
-    def normalised(self, track: Track = _untracked) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def normalised(self, steps: Steps) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The name of each image that can be read, and its float32 (height, width, 3)."""
-        for name, stored in track(self.prepared, self.total):
+        for name, stored in steps.track(self.prepared, self.total):
             if stored is not None:
                 yield name, _normalised(self.spec, stored)
 
 
 def load_representative(
-    source: Path | None, spec: PreprocessingSpec, samples: int, seed: int, track: Track = _untracked
+    source: Path | None, spec: PreprocessingSpec, samples: int, seed: int, steps: Steps | None = None
 ) -> RepresentativeDataset:
     """At most `samples` images of `source`, in memory; the arguments and errors are those of `read`."""
     images = read(source, spec, samples, seed)
     stored, count = np.empty(0), 0
-    for _, image in track(images.prepared, images.total):
+    for _, image in (steps or Steps()).track(images.prepared, images.total):
         if image is not None:
             stored = stored if count else np.empty((images.total, *image.shape), image.dtype)
             stored[count] = image

@@ -57,7 +57,7 @@ def validate(
     found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
     def scored() -> Iterator[NDArray[np.float32]]:
-        for name, image in images.normalised(steps.track):
+        for name, image in images.normalised(steps):
             found.append((float_model.scores(image, name), model.scores(image, name)))
             yield image
 
@@ -86,14 +86,20 @@ def assess(
 
 
 def scores(
-    model: Path | bytes, images: Iterable[NDArray[np.float32]], names: Iterable[object] | None = None
+    model: Path | bytes,
+    images: Iterable[NDArray[np.float32]],
+    names: Iterable[object] | None = None,
+    title: str = "the model",
 ) -> NDArray[np.float32]:
     """Scores (images, classes) that a `.tflite` gives for normalised float32 images (height, width, 3).
 
     Raises:
-        ModelError: a score is not finite; the message has the image's name, by default its number.
+        ModelError: a score is not finite; the message has the image's name, by default its number, and the model's
+            path, or its title where it has none.
     """
     loaded = Model(model)
+    if isinstance(model, bytes):
+        loaded.title = title
     named = zip(names or count(1), images, strict=False)  # numbers have no end
     return np.stack([loaded.scores(image, f"image {name}") for name, image in named])
 
