@@ -2,16 +2,17 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lite_toolkit import outputs
+from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Job, run
 from lite_toolkit.edgetpu.forecast import Forecast, check
-from lite_toolkit.edgetpu.log import CompilerLog, ModelLog
+from lite_toolkit.edgetpu.log import ModelLog
 from lite_toolkit.edgetpu.restoring import restore
 from lite_toolkit.errors import CompilerError, ModelError
 from lite_toolkit.progress import Steps
@@ -52,53 +53,45 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one model.
+class Run:
+    """The compiler: its version, the seconds that it took by its own account, and lines that are not understood."""
 
-    Attributes:
-        files: what was written, in the order of the segments.
-        parts: what is inside each.
-        logs: the sections of the compiler's log, likewise; empty where it has none for this model.
-        manifest: of the compiled model; None without one of the source, or with segments.
-    """
-
-    forecast: Forecast
-    files: tuple[Path, ...]
-    parts: tuple[Compiled, ...]
-    logs: tuple[ModelLog, ...]
-    manifest: Mapping[str, Any] | None
-
-    @property
-    def on_cpu(self) -> dict[str, int]:
-        """Operators that stay on the CPU by name."""
-        return dict(sum((Counter(part.cpu_operators) for part in self.parts), Counter()))
-
-    @property
-    def parameters_bytes(self) -> int:
-        """Parameters on the chip and streamed."""
-        return sum(part.cached_bytes + part.streamed_bytes for part in self.parts)
-
-    @property
-    def differences(self) -> tuple[str, ...]:
-        """Where the forecast was wrong, a phrase each."""
-        expected = Counter(operator.name for operator in self.forecast.operators if not operator.mapped)
-        found, names = self.on_cpu, sorted(expected.keys() | self.on_cpu.keys())
-        told = [
-            f"{name}: {found.get(name, 0)} on the CPU, {expected[name]} forecast"
-            for name in names
-            if found.get(name, 0) != expected[name]
-        ]
-        off = self.parameters_bytes - self.forecast.parameters_bytes
-        return (*told, *([f"parameters: {off:+,} bytes against the forecast"] if off else []))
+    version: str
+    seconds: float | None
+    other: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Compilation:
-    """The outcome of a run of the compiler."""
+class Result:
+    """What became of a model.
 
-    compiler: Compiler
-    log: CompilerLog
-    results: tuple[Result, ...]
+    Attributes:
+        files: what is inside each file that was written, in the order of the segments.
+        logs: the sections of the compiler's log, likewise; empty where it has none for this model.
+        differences: where the forecast was wrong, a phrase each.
+    """
+
+    files: tuple[Compiled, ...]
+    logs: tuple[ModelLog, ...]
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model: what was expected, and what became of it; None where there is no compiler."""
+
+    forecast: Forecast
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Compilation(Report):
+    """A run of the compiler, or only the forecasts where there is none."""
+
+    KIND = "edgetpu-compile"
+
+    compiler: Run | None
+    models: tuple[Model, ...]
 
 
 def forecasts(request: Request) -> list[Forecast]:
@@ -145,18 +138,33 @@ def compile_models(
         with steps.step("compile"):
             log = run(compiler, job)
         contents = {model: _completed(request, model, Path(folder)) for model in request.models}
-    results = []
+    models = []
+    written: dict[Path, bytes | None] = {}
     for model, forecast in zip(request.models, expected, strict=True):
-        files = tuple(request.output / name for name in request.names(model))
-        parts = tuple(
-            open_compiled(file.name, read_graph(content)) for file, content in zip(files, contents[model], strict=True)
+        names = request.names(model)
+        files = tuple(
+            open_compiled(name, read_graph(content)) for name, content in zip(names, contents[model], strict=True)
         )
-        logs = tuple(section for name in request.names(model) for section in log.models if _is_about(section, name))
-        source = manifests[model]
-        described = _described(source, model, parts[0], compiler, logs) if source and request.segments == 1 else None
-        results.append(Result(forecast, files, parts, logs, described))
-    _write(results, contents.values(), request.force)
-    return Compilation(compiler, log, tuple(results))
+        logs = tuple(section for name in names for section in log.models if _is_about(section, name))
+        source = manifests[model] if request.segments == 1 else None
+        described = _described(source, model, files[0], compiler, logs) if source else None
+        for name, content in zip(names, contents[model], strict=True):
+            written |= manifest.files(request.output / name, content, described)
+        models.append(Model(forecast, Result(files, logs, _differences(forecast, files))))
+    outputs.write_all(written, request.force)
+    return Compilation(Run(compiler.version, log.seconds, log.other), tuple(models))
+
+
+def _differences(forecast: Forecast, files: Sequence[Compiled]) -> tuple[str, ...]:
+    expected = Counter(operator.name for operator in forecast.operators if not operator.mapped)
+    found: Counter[str] = sum((Counter(file.cpu_operators) for file in files), Counter())
+    told = [
+        f"{name}: {found[name]} on the CPU, {expected[name]} forecast"
+        for name in sorted(expected.keys() | found.keys())
+        if found[name] != expected[name]
+    ]
+    off = sum(file.cached_bytes + file.streamed_bytes for file in files) - forecast.parameters_bytes
+    return (*told, *([f"parameters: {off:+,} bytes against the forecast"] if off else []))
 
 
 def _completed(request: Request, model: Path, folder: Path) -> list[bytes]:
@@ -187,11 +195,3 @@ def _described(
     }
     described = {**found["model"], "file": part.file, "sha256": part.sha256, "size_bytes": part.size_bytes}
     return {**found, "model": described, "edgetpu": edgetpu}
-
-
-def _write(results: Sequence[Result], contents: Iterable[Sequence[bytes]], force: bool) -> None:
-    written: dict[Path, bytes | None] = {}
-    for result, parts in zip(results, contents, strict=True):
-        for file, content in zip(result.files, parts, strict=True):
-            written |= manifest.files(file, content, result.manifest)
-    outputs.write_all(written, force)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lite_toolkit.decoding import encode
+from lite_toolkit.decoding import decode, encode
+from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.parameters import BANDWIDTHS, CAPACITY, NARROW, WIDE, is_wide, parameter_bytes, place
 from lite_toolkit.edgetpu.partition import partition
 from lite_toolkit.edgetpu.view import View
+from lite_toolkit.errors import ReportError
 from lite_toolkit.tflite.graph import Graph, Operator, Subgraph, read_graph
 
 Residence = Literal["on chip", "streamed", "uncertain"]
@@ -162,6 +164,27 @@ class Forecast:
         """What streaming costs at every inference, at least and at most; see `BANDWIDTHS`."""
         least, most = self.streamed_bytes
         return least / BANDWIDTHS[interface], most / BANDWIDTHS[interface]
+
+
+@dataclass(frozen=True)
+class Check(Report):
+    """The forecast for a model, or what is inside of one that is compiled."""
+
+    KIND = "edgetpu-check"
+
+    found: Forecast | Compiled
+
+    def content(self) -> dict[str, Any]:
+        """What stands below the header."""
+        return self.found.to_json()
+
+    @classmethod
+    def from_json(cls, content: Any, file: str) -> "Check":
+        """What a document tells; errors as those of every report."""
+        title = f"{file} is damaged"
+        if content.get("compiled") is True:
+            return cls(decode(Compiled, content, title, ReportError, exact=False))
+        return cls(decode(Forecast, content, title, ReportError, exact=False))
 
 
 def check(path: Path) -> Forecast | Compiled:

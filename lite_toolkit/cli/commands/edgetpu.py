@@ -21,10 +21,9 @@ def check(model: Path, require_full: bool, delivery: Delivery) -> None:
     """Forecast what the Edge TPU compiler makes of a .tflite MODEL, or show what it made of it."""
     from lite_toolkit.cli.tables import edgetpu as tables
     from lite_toolkit.edgetpu import forecast
-    from lite_toolkit.reports.edgetpu import Check
 
     found = forecast.check(model)
-    delivery.send(Check(found).to_json(), lambda: tables.show_check(found))
+    delivery.send(forecast.Check(found).to_json(), lambda: tables.show_check(found))
     if require_full and found.left:
         raise GateError(f"{model.name}: {found.left}")
 
@@ -55,15 +54,14 @@ def compile_(
     from lite_toolkit.cli.tables import edgetpu as tables
     from lite_toolkit.edgetpu import compilation
     from lite_toolkit.edgetpu.compiler import find
-    from lite_toolkit.reports.edgetpu import Compilation
 
     request = compilation.Request(models, output, timeout, segments, min_runtime, delivery.force)
     expected = compilation.forecasts(request)
     try:
         program = find(compiler)
     except CompilerError:
-        report = Compilation.without_compiler(expected)
+        report = compilation.Compilation(None, tuple(map(compilation.Model, expected)))
         delivery.send(report.to_json(), lambda: tables.show_compilation(report))
         raise
-    report = Compilation.of(compilation.compile_models(request, program, expected, ShownSteps()))
+    report = compilation.compile_models(request, program, expected, ShownSteps())
     delivery.send(report.to_json(), lambda: tables.show_compilation(report))

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
+from lite_toolkit.edgetpu.compilation import Compilation, Result
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.executable import Executable
 from lite_toolkit.edgetpu.forecast import DEFAULT_RUNTIME, Forecast, OperatorForecast
 from lite_toolkit.edgetpu.parameters import ASSUMPTION
 from lite_toolkit.edgetpu.rules import StatusCount
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.edgetpu import Compilation, Result
 
 _INTERFACES = {"usb2": "USB 2", "usb3": "USB 3", "pcie": "PCIe"}
 
