@@ -40,14 +40,6 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Profiled:
-    """A model operator by operator, and where it was measured."""
-
-    machine: Machine
-    profile: Profile
-
-
-@dataclass(frozen=True)
 class Model:
     """Everything that is known of one model, by the name of its file.
 
@@ -131,13 +123,14 @@ class Overview:
     Attributes:
         models: in the order in which the files name them.
         machines: what they are called, each once.
+        profiles: models operator by operator, and where they were measured.
         notes: what does not belong together, a sentence each.
     """
 
     sources: tuple[Source, ...]
     models: tuple[Model, ...]
     machines: dict[Machine, str]
-    profiles: tuple[Profiled, ...]
+    profiles: tuple[tuple[Machine, Profile], ...]
     confusions: tuple[Confusions, ...]
     notes: tuple[str, ...]
 
@@ -166,15 +159,13 @@ def _by(delegate: str | None) -> str:
 
 def overview(sources: Sequence[Source]) -> Overview:
     """Bring the results of all files together; what two files tell alike counts once."""
-    benchmarks = [(Machine(one.device, one.environment), one) for source in sources for one in source.of(Benchmark)]
-    models = tuple(
-        _models(sources, _once(Timing(where, one) for where, all_ in benchmarks for one in all_.measurements))
-    )
+    found = [(Machine(one.device, one.environment), one) for one in _all(sources, Benchmark)]
+    models = tuple(_models(sources, _once(Timing(where, time) for where, one in found for time in one.measurements)))
     return Overview(
         sources=tuple(sources),
         models=models,
-        machines=_titles(_once(machine for machine, _ in benchmarks)),
-        profiles=tuple(_once(Profiled(where, one) for where, all_ in benchmarks for one in all_.profiles)),
+        machines=_titles(_once(where for where, _ in found)),
+        profiles=tuple(_once((where, profile) for where, one in found for profile in one.profiles)),
         confusions=tuple(_confusions([one for model in models for one in model.judged])),
         notes=tuple(_notes(models)),
     )

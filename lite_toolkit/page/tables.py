@@ -8,9 +8,9 @@ import numpy as np
 from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.loss import Loss
-from lite_toolkit.page.overview import Model, Overview, Profiled, Timing, ran, title
+from lite_toolkit.page.overview import Machine, Model, Overview, Timing, ran, title
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.benchmark import Times
+from lite_toolkit.reports.benchmark import Profile, Times
 from lite_toolkit.reports.evaluation import Evaluation
 
 OPERATORS_SHOWN = 15
@@ -138,23 +138,21 @@ def sustained(name: str, timing: Timing) -> Table | None:
 def kinds(found: Overview) -> Table | None:
     """The time that each kind of operator takes in each model that was profiled."""
     times: dict[str, dict[int, float]] = {}
-    for number, profiled in enumerate(found.profiles):
-        for one in profiled.profile.operators:
+    for number, (_, profile) in enumerate(found.profiles):
+        for one in profile.operators:
             spent = times.setdefault(one.operator, {})
             spent[number] = spent.get(number, 0.0) + one.median_ms
-    columns = tuple(f">{_where(found, profiled)}" for profiled in found.profiles)
+    columns = tuple(f">{_profiled(found, *profiled)}" for profiled in found.profiles)
     ordered = sorted(times.items(), key=lambda item: -sum(item[1].values()))
     rows = [(name, *(_optional(spent.get(number)) for number in range(len(columns)))) for name, spent in ordered]
-    rows.append(
-        ("whole model", *(figures.milliseconds(one.profile.latency.distribution.p50_ms) for one in found.profiles))
-    )
+    rows.append(("whole model", *(figures.milliseconds(one.latency.distribution.p50_ms) for _, one in found.profiles)))
     caption = "Operators by kind, ms with one thread; each ran as a model of its own"
     return _table(caption, ("operator", *columns), rows if found.profiles else ())
 
 
 def slowest(found: Overview) -> list[tuple[str, Table | None]]:
     """The slowest operators of each model that was profiled."""
-    return [(name, _slowest(name, one)) for one in found.profiles for name in (_where(found, one),)]
+    return [(name, _slowest(name, one)) for where, one in found.profiles for name in (_profiled(found, where, one),)]
 
 
 def chips(found: Overview) -> Table | None:
@@ -292,12 +290,11 @@ def _place(found: Overview, timing: Timing) -> str:
     return f"{found.place(timing)}{' †' if timing.measured.doubts else ''}"
 
 
-def _where(found: Overview, profiled: Profiled) -> str:
-    return f"{title(profiled.profile.model)}, {found.machines[profiled.machine]}"
+def _profiled(found: Overview, where: Machine, profile: Profile) -> str:
+    return f"{title(profile.model)}, {found.machines[where]}"
 
 
-def _slowest(name: str, profiled: Profiled) -> Table | None:
-    profile = profiled.profile
+def _slowest(name: str, profile: Profile) -> Table | None:
     rows = [
         (f"{one.index}. {one.layer}", one.operator, *figures.share(one.median_ms, profile.sum_ms))
         for one in profile.slowest(OPERATORS_SHOWN)
