@@ -91,7 +91,7 @@ def test_a_picture_shows_every_point_in_a_png_too(tmp_path: Path) -> None:
         axes.set_axis_off()
         return page
 
-    pictures.save(figure, "dots", tmp_path / "dots.png")
+    pictures.save(figure, "dots", tmp_path / "dots.png", force=False)
     with Image.open(tmp_path / "dots.png") as picture:
         pixels = np.asarray(picture.convert("L"))
     assert (pixels < 200).sum() == pytest.approx(3 * np.pi * (6 / 72 * 150 / 2) ** 2, rel=0.1)  # discs of 6 points
