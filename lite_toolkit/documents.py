@@ -1,6 +1,7 @@
 """JSON documents: every one names its schema, the schema's version and the toolkit's; read without trust."""
 
 import hashlib
+import io
 import json
 import reprlib
 from collections.abc import Collection, Mapping
@@ -25,6 +26,16 @@ def document(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """`content` under a header; `kind` is "variants", "manifest", "inspect", ..."""
     header = {"schema": f"lite-toolkit/{kind}", "schema_version": SCHEMA_VERSION, "toolkit_version": __version__}
     return header | dict(content)
+
+
+def sha256(*parts: bytes | Path) -> str:
+    """The hexadecimal digest of bytes and of files' bytes, one after the other; raises OSError."""
+    digest = hashlib.sha256()
+    for part in parts:
+        with part.open("rb") if isinstance(part, Path) else io.BytesIO(part) as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -91,4 +102,4 @@ def read_document(path: Path, kinds: Collection[str]) -> Document:
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ReportError(f"{path} has schema version {reprlib.repr(version)}: must be {SCHEMA_VERSION}")
-    return Document(kind, hashlib.sha256(content).hexdigest(), found)
+    return Document(kind, sha256(content), found)

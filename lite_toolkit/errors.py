@@ -20,6 +20,13 @@ LiteToolkitError              exit code 1
 Each message is one line that names the offending value and what is allowed instead.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 class LiteToolkitError(Exception):
     """Base of the tree: the command line prints it as one line and exits with `exit_code`."""
@@ -101,3 +108,16 @@ class GateError(LiteToolkitError):
     """A figure that misses the limit that the user set; everything else is done."""
 
     exit_code = 3
+
+
+def require_range(option: str, value: float | None, least: float, most: float = float("inf")) -> None:
+    """Raise UsageError for a number that an option does not take, such as NaN; None was not given."""
+    if value is not None and not least <= value <= most:
+        allowed = f"at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
+        raise UsageError(f"{option} {value:g}: must be {allowed}")
+
+
+def require_choice(option: str, value: str | None, allowed: Collection[str]) -> None:
+    """Raise UsageError for a text that an option does not take; None was not given."""
+    if value is not None and value not in allowed:
+        raise UsageError(f"{option} {value}: choose from {', '.join(allowed)}")

@@ -1,16 +1,21 @@
-"""What a request for a conversion refuses, of whoever makes it: before anything is read or TensorFlow starts."""
+"""What requests refuse, of whoever makes them: before anything is read or TensorFlow starts."""
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from lite_toolkit.bundle import packing
 from lite_toolkit.cli.main import main
 from lite_toolkit.conversion.request import Request
+from lite_toolkit.edgetpu import compilation
 from lite_toolkit.errors import UnknownVariantError, UsageError
+from lite_toolkit.measurement.classification import Classifier
+from lite_toolkit.measurement.validation import validate
 from lite_toolkit.quantization import recipes
 from lite_toolkit.quantization.recipes import default
 
@@ -100,3 +105,23 @@ def test_every_recipe_has_images_of_its_own() -> None:
     fast = recipes.load("int8-fast")
     request = Request(**LITE0 | {"recipes": (default("float16"), fast, dataclasses.replace(INT16X8, seed=3))})
     assert [request.sampling(recipe) for recipe in request.recipes] == [(40, 0), (40, 0), (128, 3)]
+
+
+FILE = Path("model.tflite")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: compilation.Request((FILE,), FILE, segments=65), "--segments 65: must be from 1 to 64"),
+        (lambda: compilation.Request((FILE,), FILE, timeout=math.nan), "--timeout nan: must be at least 1"),
+        (lambda: compilation.Request((FILE,), FILE, minimum_runtime=9), "--min-runtime 9: must be at least 10"),
+        (lambda: packing.Request(FILE, (), FILE), "--target: choose from python, android"),
+        (lambda: packing.Request(FILE, ("ios", "palm"), FILE), "--target palm: choose from python, android"),
+        (lambda: Classifier(FILE, threads=257), "--threads 257: must be from 1 to 256"),
+        (lambda: validate(FILE, FILE, FILE, samples=0), "--samples 0: must be at least 1"),
+    ],
+)
+def test_other_requests_refuse_what_their_commands_do(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ask()

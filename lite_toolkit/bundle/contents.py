@@ -1,6 +1,5 @@
 """A bundle as values: what its `bundle.json` says, read without trust, and whether its files are what they were."""
 
-import hashlib
 import json
 import re
 import reprlib
@@ -13,7 +12,7 @@ from lite_toolkit import outputs
 from lite_toolkit.bundle import vectors
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.decoding import Limit, Sha256, between, decode, encode
-from lite_toolkit.documents import SCHEMA_VERSION, document
+from lite_toolkit.documents import SCHEMA_VERSION, document, sha256
 from lite_toolkit.errors import ReportError, TamperedError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.text import shown
@@ -25,7 +24,6 @@ LARGEST_DESCRIPTION = 1 << 20  # bytes; one of ours has some 6,000
 LARGEST_FILE = 1 << 31  # bytes; no FlatBuffer is larger
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Bundle:
 
 def describe(content: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """The content of `bundle.json`: of `content` and every file; its own hash is the last key."""
-    listed = [encode(File(path, len(data), hashlib.sha256(data).hexdigest())) for path, data in sorted(files.items())]
+    listed = [encode(File(path, len(data), sha256(data))) for path, data in sorted(files.items())]
     described = document("bundle", {**content, "files": listed})
     return described | {"sha256": _own_hash(described)}
 
@@ -125,7 +123,7 @@ def _intact(path: Path) -> dict[str, Any]:
 
 
 def _own_hash(described: Mapping[str, Any]) -> str:
-    return hashlib.sha256(outputs.to_json(described).encode()).hexdigest()
+    return sha256(outputs.to_json(described).encode())
 
 
 def _wrong(folder: Path, file: File) -> str | None:
@@ -136,8 +134,4 @@ def _wrong(folder: Path, file: File) -> str | None:
         return "is missing"
     if path.stat().st_size != file.size_bytes:
         return f"has {path.stat().st_size:,} bytes instead of {file.size_bytes:,}"
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return None if digest.hexdigest() == file.sha256 else "has another sha256"
+    return None if sha256(path) == file.sha256 else "has another sha256"

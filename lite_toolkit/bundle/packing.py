@@ -1,6 +1,5 @@
 """A model -> its bundle: golden vectors, code for each platform, and how often each client's resize agrees."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from lite_toolkit import outputs
 from lite_toolkit.bundle import clients, contents, snippets, vectors
 from lite_toolkit.bundle.clients import Survey
 from lite_toolkit.bundle.snippets import Facts
+from lite_toolkit.bundle.targets import TARGETS
 from lite_toolkit.decoding import encode
-from lite_toolkit.errors import OutputError
+from lite_toolkit.documents import sha256
+from lite_toolkit.errors import OutputError, UsageError, require_choice
 from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.measurement.classification import Classifier
 from lite_toolkit.progress import Steps
@@ -31,7 +32,7 @@ class Request:
 
     Attributes:
         model: the `.tflite` file; its manifest is beside it.
-        targets: names of `snippets.TARGETS`.
+        targets: names of `targets.TARGETS`.
         output: the folder to make.
         data: folder of photographs on which clients are compared; None for built-in synthetic images.
         preprocessing: None is what its manifest tells.
@@ -44,6 +45,12 @@ class Request:
     data: Path | None = None
     preprocessing: Sized | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise UsageError(f"--target: choose from {', '.join(TARGETS)}")
+        for target in self.targets:
+            require_choice("--target", target, TARGETS)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def _content(request: Request, facts: Facts, survey: Survey, labelled: bool) -> 
         "targets": list(request.targets),
         "model": {
             "file": contents.MODEL,
-            "sha256": hashlib.sha256(facts.model).hexdigest(),
+            "sha256": sha256(facts.model),
             "size_bytes": len(facts.model),
             "classes": facts.classes,
             "input": facts.input.to_json(),
@@ -146,7 +153,7 @@ def _readme(facts: Facts, survey: Survey, code: Mapping[str, bytes], labelled: b
     rows = (f"| {one.client.name} | {one.equal} of {one.images} | {one.client.how} |" for one in survey.agreements)
     values = {
         "model_length": f"{len(facts.model):,}",
-        "model_sha256": hashlib.sha256(facts.model).hexdigest(),
+        "model_sha256": sha256(facts.model),
         "input_type": facts.input.dtype,
         "output_type": facts.output.dtype,
         "classes": f"{facts.classes:,}",

@@ -1,13 +1,14 @@
 """The network that a request converts, and where it comes from."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lite_toolkit.conversion.request import Request
+from lite_toolkit.documents import sha256
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.networks import architectures
@@ -121,11 +122,9 @@ def _head_note(classes: int, checkpoint_classes: int | None) -> str:
 
 def _sha256_of(path: Path) -> str:
     """Of the file; of a folder, its files in the order of their names, each after its name."""
-    digest = hashlib.sha256()
-    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]:
-        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    named = chain.from_iterable((file.relative_to(path).as_posix().encode(), file) for file in files)
+    return sha256(*named if path.is_dir() else (path,))
 
 
 def _check_labels(labels: Sequence[str] | None, classes: int) -> None:

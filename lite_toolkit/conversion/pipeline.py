@@ -1,7 +1,6 @@
 """The main job: weights or a model of the user's -> `.tflite` files with their manifests."""
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lite_toolkit.conversion.request import Request
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.representative import FEWEST_TO_SPLIT, RepresentativeDataset, load_representative
 from lite_toolkit.decoding import encode
+from lite_toolkit.documents import sha256
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.measurement import validation
@@ -287,7 +287,7 @@ def _converted(job: _Job, made: _Made) -> Converted:
         {
             "model": {
                 "file": path.name,
-                "sha256": hashlib.sha256(made.content).hexdigest(),
+                "sha256": sha256(made.content),
                 "size_bytes": len(made.content),
                 "format": recipe.format,
                 "scores": origin.scores,

@@ -1,12 +1,10 @@
 """What to convert, and how."""
 
-import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from lite_toolkit.errors import RecipeError, UsageError
+from lite_toolkit.errors import RecipeError, UsageError, require_choice, require_range
 from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.networks import architectures
 from lite_toolkit.quantization import recipes
@@ -65,13 +63,13 @@ class Request:
     force: bool = False
 
     def __post_init__(self) -> None:
-        _require_range("--max-drop", self.max_drop, 0, 100)
-        _require_range("--min-agreement", self.min_agreement, 0, 100)
-        _require_range("--classes", self.classes, 1)
-        _require_range("--input-size", self.input_size, architectures.MINIMUM_INPUT_SIZE)
-        _require_choice("--activation", self.activation, get_args(Activation))
-        _require_choice("--conventions", self.conventions, CONVENTIONS)
-        _require_choice("--target", self.target, get_args(Target))
+        require_range("--max-drop", self.max_drop, 0, 100)
+        require_range("--min-agreement", self.min_agreement, 0, 100)
+        require_range("--classes", self.classes, 1)
+        require_range("--input-size", self.input_size, architectures.MINIMUM_INPUT_SIZE)
+        require_choice("--activation", self.activation, get_args(Activation))
+        require_choice("--conventions", self.conventions, CONVENTIONS)
+        require_choice("--target", self.target, get_args(Target))
         self._check_files()
         self._check_model()
         if self.target:
@@ -167,14 +165,3 @@ class Request:
         """Every file to write: the models, each with its manifest."""
         models = [self.path(recipe) for recipe in self.wanted]
         return [file for model in models for file in (model, manifest.path_of(model))]
-
-
-def _require_range(option: str, value: float | None, least: float, most: float = math.inf) -> None:
-    if value is not None and not least <= value <= most:  # so that NaN is refused too
-        allowed = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
-        raise UsageError(f"{option} {value:g}: must be {allowed}")
-
-
-def _require_choice(option: str, value: str | None, allowed: Collection[str]) -> None:
-    if value is not None and value not in allowed:
-        raise UsageError(f"{option} {value}: choose from {', '.join(allowed)}")

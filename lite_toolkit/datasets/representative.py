@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lite_toolkit.datasets.synthetic import synthetic_images
+from lite_toolkit.documents import sha256
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import MAXIMUM_PIXELS, find_images, read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
@@ -214,7 +215,7 @@ def _ahead(function: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[T]:
 def _prepare(spec: PreprocessingSpec, path: Path) -> tuple[NDArray[np.uint8], str] | str:
     """The pixels of one file and its sha256, or why it cannot be used."""
     try:
-        return spec.pixels(read_image(path)), _digest(path)
+        return spec.pixels(read_image(path)), sha256(path)
     except ImageError as error:
         return str(error).removeprefix(f"{path}: ")
 
@@ -235,7 +236,7 @@ def _from_array(path: Path, spec: PreprocessingSpec, samples: int, seed: int) ->
                 image = np.frombuffer(content, dtype).reshape(image_shape)
                 yield f"image {index} of {path.name}", _prepare_array(image, spec, index)
 
-    return Images(spec, f"images of {path.name}", len(chosen), prepared(), {path.name: _digest(path)}, [])
+    return Images(spec, f"images of {path.name}", len(chosen), prepared(), {path.name: sha256(path)}, [])
 
 
 @contextmanager
@@ -319,8 +320,3 @@ def _choose(total: int, count: int, seed: int, purpose: int) -> NDArray[np.intp]
     """`count` of `total` indices without replacement, ascending; the same for a seed with every numpy."""
     keys = np.random.PCG64([seed, purpose]).random_raw(total)
     return np.sort(np.argsort(keys, kind="stable")[:count])
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

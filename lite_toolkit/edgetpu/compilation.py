@@ -14,7 +14,7 @@ from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Job, run
 from lite_toolkit.edgetpu.forecast import Forecast, check
 from lite_toolkit.edgetpu.log import ModelLog
 from lite_toolkit.edgetpu.restoring import restore
-from lite_toolkit.errors import CompilerError, ModelError
+from lite_toolkit.errors import CompilerError, ModelError, require_range
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite import manifest
 from lite_toolkit.tflite.graph import read_graph
@@ -39,6 +39,11 @@ class Request:
     segments: int = 1
     minimum_runtime: int | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        require_range("--timeout", self.timeout, 1)
+        require_range("--segments", self.segments, 1, 64)
+        require_range("--min-runtime", self.minimum_runtime, 10)
 
     def names(self, model: Path) -> list[str]:
         """How the compiler calls what it makes of a model."""

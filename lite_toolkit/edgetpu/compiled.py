@@ -1,12 +1,12 @@
 """A compiled model: what is inside, and whether a delegate can run it."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lite_toolkit.decoding import encode
+from lite_toolkit.documents import sha256
 from lite_toolkit.edgetpu.executable import Package, packages
 from lite_toolkit.edgetpu.parameters import BANDWIDTHS
 from lite_toolkit.edgetpu.rules import CUSTOM_OPERATOR
@@ -90,8 +90,9 @@ def open_compiled(file: str, graph: Graph) -> Compiled:
         ModelError: a package is malformed.
     """
     names = (op.name for subgraph in graph.subgraphs for op in subgraph.operators if op.name != CUSTOM_OPERATOR)
-    digest = hashlib.sha256(graph.content).hexdigest()
-    return Compiled(file, len(graph.content), digest, packages(graph), dict(sorted(Counter(names).items())))
+    return Compiled(
+        file, len(graph.content), sha256(graph.content), packages(graph), dict(sorted(Counter(names).items()))
+    )
 
 
 def for_delegate(model: Path, graph: Graph, delegate: str) -> Compiled | None:

@@ -1,6 +1,5 @@
 """What the Edge TPU compiler will do with a model: operators, memory, the cost of streaming."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lite_toolkit.decoding import decode, encode
-from lite_toolkit.documents import Report
+from lite_toolkit.documents import Report, sha256
 from lite_toolkit.edgetpu import rules
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
 from lite_toolkit.edgetpu.parameters import BANDWIDTHS, CAPACITY, NARROW, WIDE, is_wide, parameter_bytes, place
@@ -221,7 +220,7 @@ def forecast(file: str, graph: Graph) -> Forecast:
     return Forecast(
         file=file,
         size_bytes=len(graph.content),
-        sha256=hashlib.sha256(graph.content).hexdigest(),
+        sha256=sha256(graph.content),
         operators=operators,
         parts=len(delegated),
         refusals=tuple(_refusals(main, verdicts)),

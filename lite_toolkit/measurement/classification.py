@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.errors import ImageError
+from lite_toolkit.errors import ImageError, require_range
 from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.measurement.description import describe
+from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import XNNPACK, Delegate
 from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.runtime.rehearsal import rehearse
@@ -58,7 +59,9 @@ class Classifier:
         Raises:
             ModelError: the model cannot be loaded, or labels or preprocessing do not fit it.
             DelegateError: the delegate cannot be loaded, or does not run the model.
+            UsageError: no number of threads.
         """
+        require_range("--threads", threads, 1, processors.MAXIMUM)
         path = Path(path)
         about = describe(path, preprocessing=preprocessing, labels=labels, delegate=delegate.name)
         self.preprocessing, self.labels, self.notes = about.preprocessing, about.labels, about.notes
@@ -71,6 +74,7 @@ class Classifier:
         Raises:
             ModelError: the model gives a score that is not finite.
         """
+        require_range("--top", top, 1)
         for path in map(Path, images):
             try:
                 scores = self.model.scores(self.preprocessing.apply(read_image(path)), str(path))

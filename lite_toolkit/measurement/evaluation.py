@@ -1,7 +1,6 @@
 """A `.tflite` classifier on images whose classes are known: what it gets right, and what a reference does."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -16,6 +15,7 @@ from lite_toolkit.board.inference import Answer, Job, Record, fits, infer
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.ground_truth import GroundTruth, Numbering
 from lite_toolkit.devices import jobs
+from lite_toolkit.documents import sha256
 from lite_toolkit.errors import ImageError, JobError, ModelError
 from lite_toolkit.images.files import find_images
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
@@ -201,7 +201,7 @@ def _load(request: Request) -> _Models:
     about = together(request.models, sides, request.preprocessing)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
     numbering = Numbering(about.classes, index, about.labels)
-    sha256 = tuple(_sha256(path) for path in request.models)
+    sha256 = tuple(sha256(path) for path in request.models)
     # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
     runtime = None if request.device else runtime_version()
     return _Models(about, sha256, numbering, runtime)
@@ -279,14 +279,13 @@ def _infer_elsewhere(request: Request, run: jobs.Run, classes: int, job: Job) ->
 
 def _identity(job: Job, names: Sequence[str], models: _Models, device: str | None) -> dict[str, Any]:
     """Everything that a record depends on; images by name and size, since reading all takes as long as evaluating."""
-    digest = hashlib.sha256()
-    for name, path in zip(names, job.images, strict=True):
-        digest.update(os.fsencode(name) + f"\0{Path(path).stat().st_size}\n".encode())
+    pairs = zip(names, job.images, strict=True)
+    images = (os.fsencode(name) + f"\0{Path(path).stat().st_size}\n".encode() for name, path in pairs)
     return {
         "models": list(models.sha256),
         "preprocessing": job.preprocessing,
         "top": job.top,
-        "images": {"count": len(names), "sha256": digest.hexdigest()},
+        "images": {"count": len(names), "sha256": sha256(b"".join(images))},
         "runtime": models.runtime,
         "device": device,
         "delegate": {"name": job.delegate, "options": dict(job.delegate_options)},
@@ -305,7 +304,3 @@ def _doubts(best: NDArray[np.int32], classes: NDArray[np.int32], truth: GroundTr
     if truth.absent:
         shown = ", ".join(truth.absent[:3]) + (", ..." if len(truth.absent) > 3 else "")
         yield f"{truth.source} names {len(truth.absent)} images that are not there: {shown}"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

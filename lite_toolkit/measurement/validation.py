@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.datasets import representative
-from lite_toolkit.errors import ModelError
+from lite_toolkit.errors import ModelError, require_range
 from lite_toolkit.images.preprocessing import Sized
 from lite_toolkit.measurement.description import describe, together
 from lite_toolkit.measurement.layer_errors import decibels, measure
@@ -47,7 +47,9 @@ def validate(
         ModelError: a model cannot be run or gives values that are not finite, `reference` is quantized, or the two do
             not belong together.
         ImageError: the data cannot be used.
+        UsageError: no number of samples.
     """
+    require_range("--samples", samples, 1)
     steps = steps or Steps()
     models = quantized, reference
     about = together(models, [describe(path, preprocessing=preprocessing) for path in models])

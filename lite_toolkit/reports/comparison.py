@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.documents import Report
-from lite_toolkit.errors import ReportError
+from lite_toolkit.errors import ReportError, UsageError
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.intervals import difference
 from lite_toolkit.measurement.loss import Loss, Validation
@@ -99,6 +99,11 @@ class Comparison:
     devices: Mapping[str, Changes]
     notes: tuple[str, ...]
 
+    @property
+    def timed(self) -> bool:
+        """Whether they are reports of `benchmark`."""
+        return any(changes.latencies for changes in self.devices.values())
+
 
 def compare(a: Path, b: Path, *, across_hosts: bool = False) -> Comparison:
     """Compare two reports of `benchmark`, `evaluate` or `validate`, or two manifests.
@@ -140,7 +145,13 @@ def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float
 
 
 def latency_regressions(found: Comparison, limit_percent: float) -> Iterator[str]:
-    """One sentence for each median that is higher by more than the limit, where the interval lies above 1 too."""
+    """One sentence for each median that is higher by more than the limit, where the interval lies above 1 too.
+
+    Raises:
+        UsageError: the reports have no latencies, and the gate would hold nothing.
+    """
+    if not found.timed:
+        raise UsageError(f"--max-latency-regression is for reports of benchmark, not {found.kind}")
     for device, changes in found.devices.items():
         for one in changes.latencies:
             increase = 100 * (one.ratio - 1)
@@ -150,7 +161,13 @@ def latency_regressions(found: Comparison, limit_percent: float) -> Iterator[str
 
 
 def drops(found: Comparison, limit_points: float) -> Iterator[str]:
-    """One sentence for each device whose top-1, or agreement, is lower by more than the limit."""
+    """One sentence for each device whose top-1, or agreement, is lower by more than the limit.
+
+    Raises:
+        UsageError: the reports have neither, and the gate would hold nothing.
+    """
+    if found.timed:
+        raise UsageError(f"--max-drop is for reports of evaluate or validate, or manifests, not {found.kind}")
     for device, changes in found.devices.items():
         for one in changes.rates[:1]:
             if -one.points > limit_points:

@@ -1,7 +1,6 @@
 """What a `.tflite` file holds: types, sizes, multiply-adds, and the float operators that quantization has left."""
 
 import dataclasses
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lite_toolkit.documents import document
+from lite_toolkit.documents import document, sha256
 from lite_toolkit.errors import ModelError
 from lite_toolkit.tflite import metadata
 from lite_toolkit.tflite.graph import Graph, Operator, Subgraph, Tensor, read_graph
@@ -145,7 +144,7 @@ def inspect(path: Path | str) -> Inspection:
     return Inspection(
         file=Path(path).name,
         size_bytes=len(graph.content),
-        sha256=hashlib.sha256(graph.content).hexdigest(),
+        sha256=sha256(graph.content),
         description=graph.description,
         inputs=tuple(_endpoint(main.tensors[number]) for number in main.inputs),
         outputs=tuple(_endpoint(main.tensors[number]) for number in main.outputs),

@@ -1,6 +1,5 @@
 """The JSON beside a `.tflite`: where it comes from, what it takes and gives, and what quantization cost."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from lite_toolkit import outputs
 from lite_toolkit.decoding import decode
-from lite_toolkit.documents import SCHEMA_VERSION, document
+from lite_toolkit.documents import SCHEMA_VERSION, document, sha256
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 
@@ -54,7 +53,7 @@ def read(model: Path) -> Mapping[str, Any] | None:
             f"{path} has schema version {found.get('schema_version')!r}: this toolkit reads {SCHEMA_VERSION}"
         )
     described = found.get("model")
-    if not isinstance(described, dict) or described.get("sha256") != hashlib.sha256(model.read_bytes()).hexdigest():
+    if not isinstance(described, dict) or described.get("sha256") != sha256(model):
         raise ModelError(f"{path} is the manifest of another model than {model.name}: their sha256 differ")
     return found
 
@@ -70,8 +69,8 @@ def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
 
 def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:
     """The manifest of a model whose file has another name or other bytes now."""
-    digest = hashlib.sha256(content).hexdigest()
-    return {**found, "model": {**found["model"], "file": path.name, "sha256": digest, "size_bytes": len(content)}}
+    named = {"file": path.name, "sha256": sha256(content), "size_bytes": len(content)}
+    return {**found, "model": {**found["model"], **named}}
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Where weights come from: a package, a Hugging Face repository or a file; every download is verified by sha256."""
 
 import glob
-import hashlib
 import json
 import re
 import textwrap
@@ -13,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lite_toolkit.documents import sha256
 from lite_toolkit.errors import MissingExtraError, ModelError, WeightsError
 from lite_toolkit.networks.architectures import Padding
 from lite_toolkit.outputs import write_json
@@ -85,7 +85,7 @@ class Package:
         paths = [Path(str(distribution.locate_file(file))) for file in checkpoints]
         if len(paths) != 1 or not paths[0].is_file():
             raise WeightsError(f"package {self.distribution} holds no checkpoint: install it again")
-        digest = sha256(paths)
+        digest = _digest(*paths)
         if digest != self.sha256:
             raise WeightsError(f"{paths[0]} has sha256 {digest}, not {self.sha256}: install {self.distribution} again")
         return Source(f"{self.distribution} {distribution.version}", paths[0], digest)
@@ -115,7 +115,7 @@ class Repository:
         pin = pins.get(self.title) or _first_pin(self)
         paths = {file: _download(self, pin["commit"], file) for file in pin["files"]}
         for file, path in paths.items():
-            digest, recorded = sha256([path]), pin["files"][file]
+            digest, recorded = _digest(path), pin["files"][file]
             if recorded and digest != recorded:
                 raise WeightsError(f"{self.title}: {file} has sha256 {digest}, its first use recorded {recorded}")
             pin["files"][file] = digest
@@ -130,7 +130,7 @@ def local(path: Path) -> Source:
     """A checkpoint of the user's: a file, or the prefix of TensorFlow's; a configuration beside it is read too."""
     parts = (path.parent.glob(f"{glob.escape(path.name)}.{part}") for part in ("data-*", "index"))
     files = [path] if path.is_file() else sorted(chain.from_iterable(parts))
-    return Source(path.name, path, sha256(files), **_read_configurations(path.parent))
+    return Source(path.name, path, _digest(*files), **_read_configurations(path.parent))
 
 
 def repository(argument: str) -> Repository:
@@ -146,17 +146,11 @@ def repository(argument: str) -> Repository:
     return Repository(match[1], match[2])
 
 
-def sha256(paths: list[Path]) -> str:
-    """The hexadecimal digest of the files' bytes in the order given."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        except OSError as error:
-            raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
+def _digest(*paths: Path) -> str:
+    try:
+        return sha256(*paths)
+    except OSError as error:
+        raise WeightsError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 _CHECKPOINTS = ("model.safetensors", "pytorch_model.bin")

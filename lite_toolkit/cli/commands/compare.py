@@ -2,16 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from lite_toolkit.cli.commands.options import FILE, Command, Delivery, Number, reporting
 from lite_toolkit.documents import document
 from lite_toolkit.errors import GateError
-
-if TYPE_CHECKING:
-    from lite_toolkit.reports.comparison import Comparison
 
 
 def _percent(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -57,24 +53,11 @@ def compare(
     from lite_toolkit.reports import comparison
 
     found = comparison.compare(a, b, across_hosts=across_hosts)
-    missed = _missed(found, max_latency_regression, max_drop)
+    missed: list[str] = []
+    if max_latency_regression is not None:
+        missed += comparison.latency_regressions(found, max_latency_regression)
+    if max_drop is not None:
+        missed += comparison.drops(found, max_drop)
     delivery.send(document("compare", tables.comparison(found, missed)), lambda: tables.show(found))
     if missed:
         raise GateError("; ".join(missed))
-
-
-def _missed(found: "Comparison", max_latency_regression: float | None, max_drop: float | None) -> list[str]:
-    """What misses a gate; one for another kind of report would hold nothing, so it is wrong usage."""
-    from lite_toolkit.reports import comparison
-
-    missed: list[str] = []
-    timed = any(changes.latencies for changes in found.devices.values())
-    if max_latency_regression is not None:
-        if not timed:
-            raise click.UsageError(f"--max-latency-regression is for reports of benchmark, not {found.kind}")
-        missed += comparison.latency_regressions(found, max_latency_regression)
-    if max_drop is not None:
-        if timed:
-            raise click.UsageError(f"--max-drop is for reports of evaluate or validate, or manifests, not {found.kind}")
-        missed += comparison.drops(found, max_drop)
-    return missed
