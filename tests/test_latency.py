@@ -4,8 +4,7 @@ import gc
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import MISSING, asdict, fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +16,7 @@ from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.drawings import latency as latency_plot
 from lite_toolkit.measurement import stability
-from lite_toolkit.measurement.benchmark import Measurement
-from lite_toolkit.reports.benchmark import Second, State, Times
+from lite_toolkit.measurement.latency import Environment, Measurement, Second, State, Times, WarmUp
 from lite_toolkit.runtime import interpreter
 
 MILLISECOND = 1_000_000
@@ -98,31 +96,32 @@ def test_random_inputs_fill_the_range_of_their_type(io: str, convert: Callable[.
     assert np.array_equal(values, again.get_tensor(again.get_input_details()[0]["index"]))
 
 
-def measured(**changes: Any) -> Measurement:
+def measured(**changes: Any) -> tuple[Measurement, Environment]:
     """A measurement that leaves nothing to doubt, but for `changes`; those of the environment have its names."""
-    state = {"frequencies_khz": [], "temperatures_celsius": {}, "throttled": 0}
-    environment = {"governors": ["performance"], "processors": 4, "board": None}
-    result = {"steady": True, "others_busy": 0.0, "load_average": 0.1, "sustained": [], "threads_started": 3}
-    result["latency"] = latency.times(changes.pop("runs_ns", [MILLISECOND] * 50))
+    environment = {field.name: None for field in fields(Environment)} | {"governors": ("performance",), "processors": 4}
     environment |= {name: changes.pop(name) for name in list(changes) if name in environment}
-    threads = changes.pop("threads", 1)
-    return Measurement(
-        Path("m.tflite"), threads, result | {"before": state, "after": state, "environment": environment} | changes
-    )
+    told = dict.fromkeys(field.name for field in fields(Measurement) if field.default is MISSING)
+    told |= {"threads": 1, "threads_started": 3, "load_average": 0.1, "others_busy_processors": 0.0, "sustained": ()}
+    told |= {"before": state(0), "after": state(0), "warm_up": WarmUp(changes.pop("steady", True), (1.0,))}
+    told["latency"] = Times.of(latency.times(changes.pop("runs_ns", [MILLISECOND] * 50)))
+    return Measurement(**told | changes), Environment(**environment)
 
 
-def seconds(*milliseconds: int, throttled: int | None = None) -> list[dict[str, Any]]:
-    distributions = (asdict(Distribution.of([value * MILLISECOND] * 3)) for value in milliseconds)
-    return [{"distribution": one, "throttled": throttled} for one in distributions]
+def state(throttled: int | None) -> State:
+    return State((), {}, throttled)
+
+
+def seconds(*milliseconds: int, throttled: int | None = None) -> tuple[Second, ...]:
+    distributions = (Distribution.of([value * MILLISECOND] * 3) for value in milliseconds)
+    return tuple(Second((), {}, throttled, 1.0, Times(**asdict(one))) for one in distributions)
 
 
 def test_nothing_to_doubt() -> None:
-    assert list(stability.doubts(measured())) == []
-    past = {"throttled": 0xF0000}  # what occurred before is not of the run
-    assert list(stability.doubts(measured(before=past, after=past, sustained=seconds(1, 1, throttled=0xF0000)))) == []
-    untold = {"throttled": None}
-    assert list(stability.doubts(measured(before=untold, after=past))) == []
-    assert list(stability.doubts(measured(sustained=seconds(1, 1, 1)))) == []
+    assert list(stability.doubts(*measured())) == []
+    past = state(0xF0000)  # what occurred before is not of the run
+    assert list(stability.doubts(*measured(before=past, after=past, sustained=seconds(1, 1, throttled=0xF0000)))) == []
+    assert list(stability.doubts(*measured(before=state(None), after=past))) == []
+    assert list(stability.doubts(*measured(sustained=seconds(1, 1, 1)))) == []
 
 
 @pytest.mark.parametrize(
@@ -131,22 +130,25 @@ def test_nothing_to_doubt() -> None:
         ({"steady": False}, "the warm-up ended before times were steady: close other programs"),
         ({"runs_ns": [MILLISECOND, 2 * MILLISECOND] * 50}, "deviation is 33% of the mean, above 10%: .*--seconds 10"),
         ({"runs_ns": [100] * 50 + [108] * 50}, "second half of the runs is 8% slower .*: look .* --sustained 5 --plot"),
-        ({"others_busy": 0.5}, "other programs, .* used 0.5 processors meanwhile, .*load average was 0.1 before"),
-        ({"governors": ["ondemand"]}, "governor is ondemand: sudo cpupower frequency-set -g performance"),
+        (
+            {"others_busy_processors": 0.5},
+            "other programs, .* used 0.5 processors meanwhile, .*load average was 0.1 before",
+        ),
+        ({"governors": ("ondemand",)}, "governor is ondemand: sudo cpupower frequency-set -g performance"),
         ({"threads": 8}, "8 threads share 4 processors: use fewer"),
         ({"threads": 4, "threads_started": 0}, "no thread was started for 4: .* works with one"),
-        ({"after": {"throttled": 0x50005}}, "reports: the supply voltage is too low, throttled: use its own power"),
+        ({"after": state(0x50005)}, "reports: the supply voltage is too low, throttled: use its own power"),
         ({"sustained": seconds(1, 1, throttled=8)}, "reports: too hot"),
         # Between two polls: bits 16 to 19 are set since the last one, and say what has occurred since the start.
-        ({"after": {"throttled": 0x40000}}, "reports: throttled: use"),
-        ({"before": {"throttled": 0x10000}, "after": {"throttled": 0x50000}}, "reports: throttled: use"),
-        ({"sustained": [*seconds(1, throttled=0), *seconds(1, throttled=0x80000)]}, "reports: too hot: use"),
-        ({"sustained": [*seconds(1, throttled=0x20000), *seconds(1)], "before": {"throttled": None}}, "frequency is"),
+        ({"after": state(0x40000)}, "reports: throttled: use"),
+        ({"before": state(0x10000), "after": state(0x50000)}, "reports: throttled: use"),
+        ({"sustained": (*seconds(1, throttled=0), *seconds(1, throttled=0x80000))}, "reports: too hot: use"),
+        ({"sustained": (*seconds(1, throttled=0x20000), *seconds(1)), "before": state(None)}, "frequency is"),
         ({"sustained": seconds(10, 10, 10, 12)}, "at the end of the sustained runs it is 20% slower .*: cool"),
     ],
 )
 def test_each_doubt_has_a_next_step(changes: dict[str, Any], doubt: str) -> None:
-    (found,) = stability.doubts(measured(**changes))
+    (found,) = stability.doubts(*measured(**changes))
     assert re.search(doubt, found)
 
 

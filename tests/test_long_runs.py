@@ -20,8 +20,9 @@ from lite_toolkit.devices import ssh
 from lite_toolkit.documents import MOST_BYTES
 from lite_toolkit.errors import ReportError
 from lite_toolkit.measurement import benchmark
+from lite_toolkit.measurement.latency import Times
 from lite_toolkit.reports import reading
-from lite_toolkit.reports.benchmark import Benchmark, Times
+from lite_toolkit.reports.benchmark import Benchmark
 from lite_toolkit.runtime.nodes import Partition
 
 RUN = 2_000_000  # nanoseconds
@@ -99,7 +100,7 @@ def test_the_longest_report_is_written_and_read_by_all_that_read_reports(
         Benchmark.of("local", found).save(path)
     assert a.stat().st_size < MOST_BYTES / 5  # so that ten such measurements, of ten days, are read
     (one, _) = reading.read(a).report.measurements
-    assert one.times == found.measurements[0].latency
+    assert one.times == found.measurements[0].times
     assert one.times.runs > 3600 / 0.00206
     assert one.sustained[-1].seconds == pytest.approx(60 * DAY, abs=30)
     assert sum(second.latency.distribution.runs for second in one.sustained) == pytest.approx(86400 / 0.00205, rel=1e-3)

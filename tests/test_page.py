@@ -28,9 +28,9 @@ from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.documents import document
 from lite_toolkit.drawings import accuracy as drawing
+from lite_toolkit.measurement.latency import NAMES
 from lite_toolkit.page import document as pages
 from lite_toolkit.page import reproduction
-from lite_toolkit.reports import benchmark as benchmarks
 from lite_toolkit.reports import reading
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install ".[report]"')
@@ -878,7 +878,7 @@ def test_what_the_commands_save_can_be_read(
     kinds = [reading.read(path).report.KIND for path in saved]
     assert kinds == ["manifest", "manifest", "validate", "evaluate", "benchmark", "edgetpu-check"]
     told = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["environment"]
-    assert set(told) == set(benchmarks.NAMES)
+    assert set(told) == set(NAMES)
     assert run(*saved, "-o", tmp_path / "page.html", "--images", labelled).exit_code == 0
     found = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert not [text for tag, text in found.texts if tag == "li" and "different files" in text]

@@ -3,18 +3,17 @@
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.devices import jobs
 from lite_toolkit.edgetpu.compiled import for_delegate
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement.description import endpoints, find_preprocessing
+from lite_toolkit.measurement.latency import Environment, Measurement, Operator, Profile, Times
+from lite_toolkit.measurement.stability import doubts
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite import manifest, metadata
 from lite_toolkit.tflite.graph import Graph, read_graph
@@ -53,54 +52,10 @@ class Request:
 
 
 @dataclass(frozen=True)
-class OperatorTime:
-    """One operator: its number in the graph, its layer's name, its kind, and its times as `latency.times` has them."""
-
-    index: int
-    layer: str
-    operator: str
-    times: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The operators of a model in its order, and the whole in between: see `operator_times.profile`."""
-
-    model: Path
-    operators: tuple[OperatorTime, ...]
-    whole: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One model with one number of threads.
-
-    Attributes:
-        result: as `latency.benchmark` yields it.
-        note: how the image's preprocessing was found, where that is not certain.
-    """
-
-    model: Path
-    threads: int
-    result: Mapping[str, Any]
-    note: str | None = None
-
-    @cached_property
-    def latency(self) -> Distribution:
-        """Of the runs that count."""
-        return Distribution(**self.result["latency"]["distribution"])
-
-    @property
-    def model_bytes(self) -> int | None:
-        """How much memory the model added; None where the system does not tell."""
-        before, peak = self.result["memory"]["before_bytes"], self.result["memory"]["peak_bytes"]
-        return None if before is None or peak is None else peak - before
-
-
-@dataclass(frozen=True)
 class Benchmark:
-    """All that was measured."""
+    """All that was measured, and where."""
 
+    environment: Environment
     measurements: tuple[Measurement, ...]
     profiles: tuple[Profile, ...]
 
@@ -123,12 +78,15 @@ def benchmark(request: Request, steps: Steps | None = None, run: jobs.Run = jobs
         read_image(request.image)
     steps = steps or Steps()
     pairs = [(model, threads) for model in graphs for threads in request.threads]
-    measurements = tuple(_measure(request, model, graphs[model], threads, steps, run) for model, threads in pairs)
+    found = [_measure(request, model, graphs[model], threads, steps, run) for model, threads in pairs]
     profiled = graphs.items() if request.profile else ()
-    return Benchmark(measurements, tuple(_profile(request, model, graph, steps, run) for model, graph in profiled))
+    profiles = tuple(_profile(request, model, graph, steps, run) for model, graph in profiled)
+    return Benchmark(found[0][0], tuple(measurement for _, measurement in found), profiles)
 
 
-def _measure(request: Request, model: Path, graph: Graph, threads: int, steps: Steps, run: jobs.Run) -> Measurement:
+def _measure(
+    request: Request, model: Path, graph: Graph, threads: int, steps: Steps, run: jobs.Run
+) -> tuple[Environment, Measurement]:
     compiled = for_delegate(model, graph, request.delegate)
     job = {
         "job": "benchmark",
@@ -147,7 +105,10 @@ def _measure(request: Request, model: Path, graph: Graph, threads: int, steps: S
         spec, note = _preprocessing(model, graph, request.preprocessing)
         job["preprocessing"], files["image"] = spec.to_json(), request.image
     with steps.step(f"{model.name}, threads {threads}"):
-        return Measurement(model, threads, jobs.result(run(job, files), steps), note)
+        result = jobs.result(run(job, files), steps)
+    environment = Environment(**result["environment"] | {"governors": tuple(result["environment"]["governors"])})
+    measurement = Measurement.of(model, threads, result, note)
+    return environment, replace(measurement, doubts=tuple(doubts(measurement, environment)))
 
 
 def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[PreprocessingSpec, str | None]:
@@ -175,5 +136,7 @@ def _profile(request: Request, model: Path, graph: Graph, steps: Steps, run: job
         result = jobs.result(run(job, {"model": model, "operators": archive}), steps)
     operators = (main.operators[index] for index in indices)
     named = zip(operators, result["operators"], strict=True)
-    times = (OperatorTime(one.index, layer_name(main, one), one.name, taken) for one, taken in named)
-    return Profile(model, tuple(times), result["model"])
+    times = (
+        Operator.of(taken, index=one.index, layer=layer_name(main, one), operator=one.name) for one, taken in named
+    )
+    return Profile(model.name, 1, Times.of(result["model"]), tuple(times))

@@ -10,10 +10,10 @@ from lite_toolkit.drawings import latency
 from lite_toolkit.drawings import layers as along
 from lite_toolkit.drawings.svg import render
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.latency import Times
 from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Model, Overview, Timing, title
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.benchmark import Times
 
 WIDE, NARROW = 10.0, 3.75  # inches, of 96 CSS pixels: a desk and a telephone
 _LABEL = 40  # characters

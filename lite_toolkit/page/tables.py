@@ -7,10 +7,10 @@ import numpy as np
 
 from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.latency import Profile, Times
 from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Machine, Model, Overview, Timing, ran, title
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.benchmark import Profile, Times
 from lite_toolkit.reports.evaluation import Evaluation
 
 OPERATORS_SHOWN = 15

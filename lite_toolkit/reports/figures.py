@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from lite_toolkit.measurement.latency import Second
 from lite_toolkit.measurement.loss import LayerError
-from lite_toolkit.reports.benchmark import Second
 from lite_toolkit.tflite.inspection import Endpoint
 
 # What `layer` tells; ">" begins the name of a column of numbers.

@@ -101,27 +101,23 @@ def benchmark(
 def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":
     from lite_toolkit.devices import profiles
     from lite_toolkit.measurement import benchmark as measuring
-    from lite_toolkit.reports import benchmark as reports
 
     chosen = profiles.load_all(names)
     requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
 
     def work(device: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
-        found = measuring.benchmark(requests[device.name], steps, run)
-        reports.Benchmark.of(device.name, found)  # what a board answered must make a report
-        return found
+        return measuring.benchmark(requests[device.name], steps, run)
 
     return run_on(chosen, work)
 
 
 def _warn(outcomes: "Outcomes[Benchmark]") -> None:
     from lite_toolkit.cli.console import warn
-    from lite_toolkit.measurement import stability
 
     for name, found in outcomes.found.items():
         for one in found.measurements:
-            for message in (*([one.note] if one.note else []), *stability.doubts(one)):
-                warn(f"{outcomes.title(name)}{one.model.name}, threads {one.threads}: {message}")
+            for message in (*([one.note] if one.note else []), *one.doubts):
+                warn(f"{outcomes.title(name)}{one.model}, threads {one.threads}: {message}")
 
 
 def _profiled(request: "Request", device: "Profile") -> "Request":

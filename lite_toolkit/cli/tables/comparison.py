@@ -7,9 +7,9 @@ from typing import Any
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
 from lite_toolkit.decoding import encode
 from lite_toolkit.measurement.accuracy import Rate
+from lite_toolkit.measurement.latency import Measurement
 from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.benchmark import Measurement
 from lite_toolkit.reports.comparison import RESAMPLES, Changes, Comparison, LatencyChange, RateChange
 
 RATIOS = f"95% of the ratio of medians: percentile bootstrap, {RESAMPLES:,} resamples of runs taken as independent"
