@@ -4,7 +4,7 @@ import hashlib
 import math
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _SAMPLING, _HOLDING_OUT = 1, 2  # the two choices must be independent, so each h
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedImages:
+class PreparedImages(Sequence[NDArray[np.float32]]):
     """Preprocessed images: an index gives float32 (height, width, 3), a slice (n, height, width, 3).
 
     Attributes:
@@ -51,10 +51,7 @@ class PreparedImages:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.float32]:
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32]:  # type: ignore[override]  # a slice is a batch
         return _normalised(self.spec, self.stored[self.chosen[index]])
 
 

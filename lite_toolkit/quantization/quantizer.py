@@ -1,6 +1,6 @@
 """Float `.tflite` -> quantized `.tflite`: observe ranges, write the file, set the types of its ends."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ def quantize(
     float_model: bytes,
     recipe: Recipe,
     preprocessing: PreprocessingSpec,
-    images: Iterable[NDArray[np.float32]] = (),
+    images: Sequence[NDArray[np.float32]] = (),
     io: InputOutput = "float32",
     steps: Steps | None = None,
 ) -> bytes:

@@ -5,7 +5,7 @@ network quantized so far. A layer is rounded on the latter and corrected towards
 errors before it instead of adding to them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,7 +51,7 @@ class _Activation:
 
 
 def choose_parameters(
-    float_model: bytes, images: Iterable[Array], input_range: Range, recipe: Recipe, progress: Steps | None = None
+    float_model: bytes, images: Sequence[Array], input_range: Range, recipe: Recipe, progress: Steps | None = None
 ) -> Parameters:
     """Choose the parameters of every layer of a float `.tflite`.
 
@@ -67,7 +67,7 @@ def choose_parameters(
         RecipeError: there is no such layer, or the damping is too small for one.
     """
     graph = read_graph(float_model).subgraphs[0]
-    exact = _thinned(np.stack(list(images)), _bytes_per_image(graph))
+    exact = _thinned(images, _bytes_per_image(graph))
     return _Walk(graph, recipe).run(exact, input_range, progress or Steps())
 
 
@@ -194,9 +194,9 @@ def _bytes_per_image(graph: Subgraph) -> int:
     return most
 
 
-def _thinned(images: Array, bytes_per_image: int) -> Array:
+def _thinned(images: Sequence[Array], bytes_per_image: int) -> Array:
     count = max(1, min(len(images), MEMORY_BYTES // bytes_per_image))
-    return images[np.arange(count) * len(images) // count]
+    return np.stack([images[place * len(images) // count] for place in range(count)])
 
 
 def _is_depthwise(operator: Operator) -> bool:
