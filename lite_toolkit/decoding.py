@@ -4,13 +4,12 @@ import functools
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.text import shown
 
 T = TypeVar("T")
 
@@ -18,8 +17,7 @@ UNTOLD = {"untold": True}  # the metadata of fields with a default that JSON has
 LARGEST = 2**53  # a float holds every whole number up to here
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """What a value must be beside its type: `Annotated[int, Limit(lambda n: n % 2 == 0, "that is even")]`.
 
     Attributes:
@@ -37,7 +35,6 @@ def between(low: float, high: float = LARGEST) -> Limit:
     return Limit(lambda number: low <= number <= high, f"from {' to '.join(ends)}")
 
 
-Shown = Annotated[str, shown]  # a text that is made fit to be shown
 Line = Annotated[str, Limit(lambda text: text.isprintable() and bool(text.strip()), "of one line, not blank")]
 Sha256 = Annotated[str, Limit(lambda text: re.fullmatch("[0-9a-f]{64}", text), "of 64 digits of lower hexadecimal")]
 Count = Annotated[int, between(0)]

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from lite_toolkit.decoding import Count, Limit, Line, Positive, Shown, between, decode, encode, encode_fields
+from lite_toolkit.decoding import Count, Limit, Line, Positive, between, decode, encode, encode_fields
 from lite_toolkit.errors import ImageError, ReportError
+from lite_toolkit.text import shown
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Report:
     layers: tuple[Layer, ...] = ()
     environment: Mapping[str, str | int | tuple[str, ...]] | None = None
     title: Line = "a title"
-    note: Shown = ""
+    note: Annotated[str, shown] = ""
     few: Annotated[tuple[int, ...], Limit(lambda values: len(values) < 3, "of 2 at most")] = ()
     path: Path = Path()
     extra: Any = None

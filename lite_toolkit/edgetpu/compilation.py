@@ -10,51 +10,14 @@ from typing import Any
 from lite_toolkit import outputs
 from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu.compiled import Compiled, open_compiled
-from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Job, run
+from lite_toolkit.edgetpu.compiler import PROGRAM, Compiler, Request, run
 from lite_toolkit.edgetpu.forecast import Forecast, check
 from lite_toolkit.edgetpu.log import ModelLog
 from lite_toolkit.edgetpu.restoring import restore
-from lite_toolkit.errors import CompilerError, ModelError, require_range
+from lite_toolkit.errors import CompilerError, ModelError
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite import manifest
 from lite_toolkit.tflite.graph import read_graph
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to compile, and how.
-
-    Attributes:
-        models: several are compiled together, so that they share the chip's memory.
-        output: the folder for what is written.
-        timeout: seconds until the compiler is stopped.
-        segments: into how many parts each model is cut, for as many Edge TPUs.
-        minimum_runtime: the oldest runtime to compile for; None leaves it to the compiler.
-        force: replace files that exist.
-    """
-
-    models: tuple[Path, ...]
-    output: Path
-    timeout: float = 600.0
-    segments: int = 1
-    minimum_runtime: int | None = None
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        require_range("--timeout", self.timeout, 1)
-        require_range("--segments", self.segments, 1, 64)
-        require_range("--min-runtime", self.minimum_runtime, 10)
-
-    def names(self, model: Path) -> list[str]:
-        """How the compiler calls what it makes of a model."""
-        if self.segments == 1:
-            return [f"{model.stem}_edgetpu.tflite"]
-        return [f"{model.stem}_segment_{n}_of_{self.segments}_edgetpu.tflite" for n in range(self.segments)]
-
-    def files(self) -> list[Path]:
-        """All that may be written, manifests included."""
-        files = [self.output / name for model in self.models for name in self.names(model)]
-        return files + [manifest.path_of(file) for file in files]
 
 
 @dataclass(frozen=True)
@@ -139,9 +102,8 @@ def compile_models(
     steps = steps or Steps()
     manifests = {model: manifest.read(model) for model in request.models}  # which may be refused, so before the work
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(request.models, Path(folder), request.timeout, request.segments, request.minimum_runtime)
         with steps.step("compile"):
-            log = run(compiler, job)
+            log = run(compiler, request, Path(folder))
         contents = {model: _completed(request, model, Path(folder)) for model in request.models}
     models = []
     written: dict[Path, bytes | None] = {}

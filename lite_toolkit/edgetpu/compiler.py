@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lite_toolkit.edgetpu import log
-from lite_toolkit.errors import CompilerError
+from lite_toolkit.errors import CompilerError, require_range
+from lite_toolkit.tflite import manifest
 
 PROGRAM = "edgetpu_compiler"
 INSTALLATION = (
@@ -35,22 +35,40 @@ class Compiler:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the compiler is to do.
+class Request:
+    """What to compile, and how.
 
     Attributes:
         models: several are compiled together, so that they share the chip's memory.
-        folder: where it writes.
-        timeout: seconds until it is stopped.
-        segments: into how many parts it cuts each model, for as many Edge TPUs.
+        output: the folder for what is written.
+        timeout: seconds until the compiler is stopped.
+        segments: into how many parts each model is cut, for as many Edge TPUs.
         minimum_runtime: the oldest runtime to compile for; None leaves it to the compiler.
+        force: replace files that exist.
     """
 
-    models: Sequence[Path]
-    folder: Path
-    timeout: float
+    models: tuple[Path, ...]
+    output: Path
+    timeout: float = 600.0
     segments: int = 1
     minimum_runtime: int | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        require_range("--timeout", self.timeout, 1)
+        require_range("--segments", self.segments, 1, 64)
+        require_range("--min-runtime", self.minimum_runtime, 10)
+
+    def names(self, model: Path) -> list[str]:
+        """How the compiler calls what it makes of a model."""
+        if self.segments == 1:
+            return [f"{model.stem}_edgetpu.tflite"]
+        return [f"{model.stem}_segment_{n}_of_{self.segments}_edgetpu.tflite" for n in range(self.segments)]
+
+    def files(self) -> list[Path]:
+        """All that may be written, manifests included."""
+        files = [self.output / name for model in self.models for name in self.names(model)]
+        return files + [manifest.path_of(file) for file in files]
 
 
 def find(path: Path | None = None) -> Compiler:
@@ -69,33 +87,33 @@ def find(path: Path | None = None) -> Compiler:
     return Compiler(Path(found), version)
 
 
-def run(compiler: Compiler, job: Job) -> log.CompilerLog:
-    """Run it, and read what it prints.
+def run(compiler: Compiler, request: Request, folder: Path) -> log.CompilerLog:
+    """Run it, let it write into `folder`, and read what it prints.
 
     Raises:
-        CompilerError: it fails, or runs longer than the job allows.
+        CompilerError: it fails, or runs longer than the request allows.
     """
-    names = ", ".join(model.name for model in job.models)
-    text, code = _run([str(compiler.path), *_options(compiler, job)], job.timeout + _GRACE)
+    names = ", ".join(model.name for model in request.models)
+    text, code = _run([str(compiler.path), *_options(compiler, request, folder)], request.timeout + _GRACE)
     found = log.parse(text)
     if code is None:
-        raise CompilerError(f"{PROGRAM} took more than {job.timeout:g} seconds for {names}: raise --timeout")
+        raise CompilerError(f"{PROGRAM} took more than {request.timeout:g} seconds for {names}: raise --timeout")
     if code or found.failures:
         said = " ".join(found.failures) or f"it ended with code {code}"
         raise CompilerError(f"{PROGRAM} {compiler.version} failed on {names}: {said}{_advice(said)}")
     return found
 
 
-def _options(compiler: Compiler, job: Job) -> list[str]:
-    options = ["-s", "-o", str(job.folder.absolute())]
-    if job.segments > 1:
-        options += ["-n", str(job.segments)]
-    if job.minimum_runtime is not None:
-        options += ["-m", str(job.minimum_runtime)]
+def _options(compiler: Compiler, request: Request, folder: Path) -> list[str]:
+    options = ["-s", "-o", str(folder.absolute())]
+    if request.segments > 1:
+        options += ["-n", str(request.segments)]
+    if request.minimum_runtime is not None:
+        options += ["-m", str(request.minimum_runtime)]
     if int(compiler.version.partition(".")[0]) >= _KEEPS_TIME:
-        options += ["-t", str(max(1, round(job.timeout)))]
+        options += ["-t", str(max(1, round(request.timeout)))]
     # Absolute, so that no name is taken for an option.
-    return [*options, *(str(model.absolute()) for model in job.models)]
+    return [*options, *(str(model.absolute()) for model in request.models)]
 
 
 def _advice(said: str) -> str:

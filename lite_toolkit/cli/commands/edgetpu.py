@@ -53,9 +53,9 @@ def compile_(
     from lite_toolkit.cli.console import ShownSteps
     from lite_toolkit.cli.tables import edgetpu as tables
     from lite_toolkit.edgetpu import compilation
-    from lite_toolkit.edgetpu.compiler import find
+    from lite_toolkit.edgetpu.compiler import Request, find
 
-    request = compilation.Request(models, output, timeout, segments, min_runtime, delivery.force)
+    request = Request(models, output, timeout, segments, min_runtime, delivery.force)
     expected = compilation.forecasts(request)
     try:
         program = find(compiler)
