@@ -335,7 +335,9 @@ def test_metadata_and_files_come_back(model: Path, tmp_path: Path) -> None:
 def test_labels_and_normalization_survive_the_compiler(stand_in: Make, model: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(_without_metadata(metadata.strip(model)))
-    metadata_files.write(model, model, Metadata(labels={"": tuple(f"class {index}" for index in range(1000))}))
+    metadata_files.write(
+        model, model, Metadata(labels={"": tuple(f"class {index}" for index in range(1000))}), force=True
+    )
     done = run(model, "--compiler", stand_in("succeed()", compiled=bare), "--output", tmp_path / "out")
     assert done.exit_code == 0, done.output
     written = tmp_path / "out" / f"{model.stem}_edgetpu.tflite"

@@ -424,7 +424,7 @@ def test_conversion_writes_what_the_manifest_says(named: Path) -> None:
 
 
 def test_inspection_shows_it(model: Path) -> None:
-    metadata_files.write(model, model, FULL)
+    metadata_files.write(model, model, FULL, force=True)
     told = CliRunner().invoke(main, ["inspect", str(model)]).stdout
     for words in ("Möbel", "1000: class 0, class 1, class 2, ...", "mean 123.5, 116.25, 103.5", "labels-de.txt"):
         assert words in told
@@ -526,7 +526,7 @@ def test_a_single_number_is_no_score_of_classes(tmp_path: Path) -> None:
 
 def test_what_the_manifest_contradicts(model: Path) -> None:
     other = Metadata(normalization=Normalization((0.0,), (1.0,)), labels={"": NAMES})
-    metadata_files.write(model, model, Metadata(labels={"": NAMES[::-1]}))
+    metadata_files.write(model, model, Metadata(labels={"": NAMES[::-1]}), force=True)
     content = metadata.write(model, other)
     model.write_bytes(content)
     (problem,) = problems(model)
