@@ -17,7 +17,7 @@ from lite_toolkit.version import __version__
 
 SCHEMA_VERSION = 1
 
-MOST_BYTES = 64 * 2**20  # of a file: two million runs
+MOST_BYTES = 64 * 2**20  # of a file: ten measurements of the longest that is allowed, a day
 
 R = TypeVar("R", bound="Report")
 
