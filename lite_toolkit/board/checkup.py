@@ -134,7 +134,7 @@ def _edgetpu(root: Path) -> Findings:
         advice = "" if driven else "install the kernel modules gasket and apex, and restart"
         yield Finding("ok" if driven else "warn", "Edge TPU", "on PCI" if driven else "on PCI, without driver", advice)
     for folder in usb:
-        speed = int(_text(folder / "speed").partition(".")[0] or 0)
+        speed = int(machine.text(folder / "speed").partition(".")[0] or 0)
         slow = 0 < speed < SUPER_SPEED
         advice = "use a USB 3 port and cable: models that do not fit on the chip stream their weights" if slow else ""
         yield Finding("warn" if slow else "ok", "Edge TPU", f"on USB, {speed} Mbit/s", advice)
@@ -144,12 +144,12 @@ def _edgetpu(root: Path) -> Findings:
 
 def _ids(folder: Path, prefix: str) -> tuple[str, str]:
     names = ("idVendor", "idProduct") if prefix else ("vendor", "device")
-    return _text(folder / names[0]), _text(folder / names[1])
+    return machine.text(folder / names[0]), machine.text(folder / names[1])
 
 
 def _ruled(root: Path) -> bool:
     rules = (rule for folder in UDEV_RULES for rule in (root / folder).glob("*.rules"))
-    return any("1a6e" in _text(rule) for rule in rules)
+    return any("1a6e" in machine.text(rule) for rule in rules)
 
 
 def _delegate(delegate: delegates.Delegate) -> Finding:
@@ -184,7 +184,7 @@ def _clocks(root: Path) -> Findings:
 
 
 def _memory(root: Path) -> Findings:
-    found = re.search(r"^MemAvailable: *(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    found = re.search(r"^MemAvailable: *(\d+) kB", machine.text(root / "proc/meminfo"), re.MULTILINE)
     if found:
         free = int(found.group(1)) * 1024 // 10**6
         low = free < LEAST_FREE_MEGABYTES
@@ -198,11 +198,3 @@ def _cache() -> Findings:
         found = f"{len(sizes):,} kept in {landing.cache()}, {sum(sizes) / 1e6:.0f} MB"
         kept = f"beyond {landing.CACHE_BYTES / 1e6:.0f} MB the next evaluation of others deletes the oldest"
         yield Finding("ok", "images", found, kept if sum(sizes) > landing.CACHE_BYTES else "")
-
-
-def _text(path: Path) -> str:
-    """A file's text; empty where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -28,7 +28,7 @@ def environment(root: Path = ROOT) -> dict[str, Any]:
         root: where proc, sys and etc are.
     """
     return {
-        "board": _text(root / "proc/device-tree/model"),
+        "board": text(root / "proc/device-tree/model") or None,
         "cpu": _cpu(root),
         "machine": platform.machine(),
         "processors": processors.usable(root),
@@ -48,7 +48,7 @@ def state(root: Path = ROOT) -> dict[str, Any]:
         flags of a Raspberry Pi's firmware as a number (see `THROTTLED`), or null.
     """
     return {
-        "frequencies_khz": [int(text) for text in _texts(root, "cpufreq/scaling_cur_freq")],
+        "frequencies_khz": [int(told) for told in _texts(root, "cpufreq/scaling_cur_freq")],
         "temperatures_celsius": _temperatures(root),
         "throttled": _throttled(),
     }
@@ -69,8 +69,8 @@ def busy_seconds(root: Path = ROOT) -> float | None:
 
     The columns of /proc/stat are in proc(5).
     """
-    line = _text(root / "proc/stat")
-    if line is None:
+    line = text(root / "proc/stat")
+    if not line:
         return None
     user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, line.split()[1:9])
     return float(user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
@@ -87,8 +87,8 @@ def resident_bytes() -> tuple[int | None, int | None]:
 
     The peak is Linux's VmHWM, which begins at zero in a new program. Where there is none it is getrusage's figure.
     """
-    status = _text(Path("/proc/self/status"))
-    if status is not None:
+    status = text(Path("/proc/self/status"))
+    if status:
         lines = dict(line.split(":", 1) for line in status.splitlines())
         now, peak = (int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
         return now * 1024, peak * 1024
@@ -100,8 +100,16 @@ def resident_bytes() -> tuple[int | None, int | None]:
     return None, maximum if sys.platform == "darwin" else maximum * 1024
 
 
+def text(path: Path) -> str:
+    """A file's text without the blanks and zero bytes around it; empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
 def _cpu(root: Path) -> str | None:
-    lines = (_text(root / "proc/cpuinfo") or "").splitlines()
+    lines = text(root / "proc/cpuinfo").splitlines()
     named = dict(line.split(":", 1) for line in lines if ":" in line)
     names = {name.strip(): value.strip() for name, value in named.items()}
     # x86 has a "model name", 32-bit ARM too; 64-bit ARM only "CPU part", which the board's name explains better.
@@ -109,7 +117,7 @@ def _cpu(root: Path) -> str | None:
 
 
 def _os(root: Path) -> str | None:
-    for line in (_text(root / "etc/os-release") or "").splitlines():
+    for line in text(root / "etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip("\"' ")
     return None
@@ -118,9 +126,9 @@ def _os(root: Path) -> str | None:
 def _temperatures(root: Path) -> dict[str, float]:
     found = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        kind, millidegrees = _text(zone / "type"), _text(zone / "temp")
+        kind, millidegrees = text(zone / "type"), text(zone / "temp")
         if millidegrees:
-            found[f"{zone.name} {kind or ''}".strip()] = int(millidegrees) / 1000
+            found[f"{zone.name} {kind}".strip()] = int(millidegrees) / 1000
     return found
 
 
@@ -138,13 +146,4 @@ def _throttled() -> int | None:
 def _texts(root: Path, name: str) -> list[str]:
     """The file `name` of each processor that has one, in order of number."""
     folders = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"), key=lambda path: int(path.name[3:]))
-    texts = (_text(folder / name) for folder in folders)
-    return [text for text in texts if text]
-
-
-def _text(path: Path) -> str | None:
-    """A file's text without the blanks and zero bytes around it; None where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or None
-    except OSError:
-        return None
+    return [told for told in (text(folder / name) for folder in folders) if told]
