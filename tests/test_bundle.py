@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from lite_toolkit import outputs
-from lite_toolkit.bundle import clients, vectors
+from lite_toolkit.bundle import clients, packing, vectors
 from lite_toolkit.bundle.targets import TARGETS
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
@@ -217,6 +217,18 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     ):
         (folder / "bundle.json").write_text("after")
     assert files(tmp_path) == {"made/bundle.json": b"before"}
+
+
+def test_what_comes_into_a_bundle_meanwhile_is_kept(
+    small: Any, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = packing.Request(small("int8", "int8"), ("python",), tmp_path / "made", photographs, force=True)
+    packing.package(request)
+    survey, mine = clients.survey, tmp_path / "made/notes.txt"
+    monkeypatch.setattr(clients, "survey", lambda *given: mine.write_text("mine") and survey(*given))
+    with pytest.raises(OutputError, match=r"notes\.txt is not of the bundle"):
+        packing.package(request)
+    assert mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def package(request: Request, steps: Steps | None = None) -> Package:
         for name, data in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
+        _require_nothing_else(request.output)  # which may have come there meanwhile
     return Package(
         described, survey, _notes(request, classifier, facts) + tuple(f"skipped {what}" for what in survey.skipped)
     )

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,7 @@ from lite_toolkit.cli.commands.options import (
 from lite_toolkit.documents import document
 
 if TYPE_CHECKING:
-    from lite_toolkit.tflite.metadata import Metadata, Normalization
+    from lite_toolkit.tflite.metadata import Normalization
 
 _FORCE = click.option("--force", is_flag=True, help="Replace files that exist, MODEL itself included.")
 _OUTPUT = click.option("-o", "--output", type=FILE, help="The new model; without it, MODEL itself, with --force.")
@@ -83,14 +83,40 @@ def show(model: Path, delivery: Delivery) -> None:
     help="Of scores, before they are calibrated.",
 )
 @_FORCE
-def write(model: Path, output: Path | None, force: bool, **options: Any) -> None:
+def write(
+    model: Path,
+    output: Path | None,
+    labels: tuple[str, ...],
+    name: str | None,
+    description: str | None,
+    author: str | None,
+    version: str | None,
+    license: str | None,  # noqa: A002  # the option's name
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    preprocessing: str | None,
+    score_threshold: float | None,
+    score_calibration: Path | None,
+    score_transformation: str,
+    force: bool,
+) -> None:
     """Write metadata into a .tflite MODEL; what is not given stays as it is."""
-    target = output or model
-    new = _new(**options)
-    labels = (_label_file(one)[0] for one in options["labels"])
-    require_own_place(target, (*labels, Path(options["preprocessing"] or ""), options["score_calibration"]))
-    from lite_toolkit.tflite.metadata import files
+    from lite_toolkit.tflite.metadata import Metadata, ScoreCalibration, files
 
+    target = output or model
+    new = Metadata(
+        name=name,
+        description=description,
+        version=version,
+        author=author,
+        license=license,
+        normalization=_normalization(mean, std, preprocessing),
+        labels=_labels(labels),
+        score_threshold=score_threshold,
+        score_calibration=ScoreCalibration.read(score_calibration, score_transformation) if score_calibration else None,
+    )
+    read = (*(_label_file(one)[0] for one in labels), Path(preprocessing or ""), score_calibration)
+    require_own_place(target, read)
     files.write(model, target, new, force)
     click.echo(f"wrote {target}")
 
@@ -119,24 +145,6 @@ def extract(model: Path, output: Path | None, force: bool) -> None:
 
     for file in files.extract(model, output or Path(model.stem), force):
         click.echo(f"wrote {file}")
-
-
-def _new(
-    *,
-    labels: tuple[str, ...],
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    preprocessing: str | None,
-    score_calibration: Path | None,
-    score_transformation: str,
-    **texts: Any,
-) -> "Metadata":
-    """What the options say."""
-    from lite_toolkit.tflite.metadata import Metadata, ScoreCalibration
-
-    calibration = ScoreCalibration.read(score_calibration, score_transformation) if score_calibration else None
-    normalization = _normalization(mean, std, preprocessing)
-    return Metadata(normalization=normalization, labels=_labels(labels), score_calibration=calibration, **texts)
 
 
 def _labels(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
