@@ -116,8 +116,14 @@ class _Kind(NamedTuple):
     make: Callable[[Any], Any]
 
 
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 100  # long enough for a name or a path
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python prints no number of more than 4,300 digits, which TOML may write in hexadecimal.
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else f"a number of {x.bit_length():,} bits"
+
+
+_repr = _Repr()
+_repr.maxstring = _repr.maxother = _LONGEST = 100  # long enough for a name or a path
 
 
 def _misfit(value: object, words: str) -> _MisfitError:
@@ -129,7 +135,7 @@ def _part(kind: _Kind, value: object, key: str | int) -> Any:
     try:
         return kind.make(value)
     except _MisfitError as misfit:
-        named = isinstance(key, str) and key.isidentifier()
+        named = isinstance(key, str) and key.isidentifier() and len(key) < _LONGEST
         misfit.place = f".{key}{misfit.place}" if named else f"[{_repr.repr(key)}]{misfit.place}"
         raise
 

@@ -25,5 +25,5 @@ def read_toml(path: Path, error: type[LiteToolkitError]) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror}") from reason
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+    except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not a TOML file: {reason}") from reason

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lite_toolkit.decoding import Count, Limit, Line, Positive, between, decode, encode, encode_fields
 from lite_toolkit.errors import ImageError, ReportError
@@ -165,6 +167,28 @@ def test_a_message_is_short_and_can_be_shown_whatever_stands_there() -> None:
                 decoded(**content)
             assert len(str(caught.value)) < 1000
             assert str(caught.value).isprintable()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(), inside, max_size=3),
+)
+
+
+@given(content=st.fixed_dictionaries({}, optional=dict.fromkeys(WHOLE, JSON)) | JSON)
+def test_whatever_stands_there_is_decoded_or_refused_in_one_line(content: object) -> None:
+    told = ""
+    try:
+        assert isinstance(decode(Report, content, "r.json", ReportError), Report)
+    except ReportError as error:
+        told = str(error)
+    assert told.isprintable()
+    assert len(told) < 1000
+
+
+def test_a_long_key_is_cut() -> None:
+    with pytest.raises(ReportError, match=r"^.{,300}$"):
+        decoded(environment={"k" * 10**5: None})
 
 
 def test_keys_of_a_later_version_are_passed_over_where_that_is_asked_for_at_every_depth() -> None:

@@ -48,6 +48,9 @@ def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
         ('format = "int8"\ngranularity = "tensor"\ncorrections = ["slope"]', "'slope' needs granularity 'channel'"),
         ("samples = 3", "'format' is missing: must be one of float32"),
         ("format int8", "is not a TOML file"),
+        (f"seed = {'9' * 5000}", "is not a TOML file"),
+        (f"seed = {'[' * 3000}", "is not a TOML file"),
+        (f'format = "int8"\nseed = 0x{"f" * 5000}', "seed a number of 20,000 bits: must be a whole number from 0"),
     ],
 )
 def test_what_a_recipe_may_not_say(tmp_path: Path, text: str, message: str) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from lite_toolkit.bundle import packing
 from lite_toolkit.cli.main import main
 from lite_toolkit.conversion.request import Request
-from lite_toolkit.edgetpu import compilation
+from lite_toolkit.edgetpu import compiler
 from lite_toolkit.errors import UnknownVariantError, UsageError
 from lite_toolkit.measurement.classification import Classifier
 from lite_toolkit.measurement.validation import validate
@@ -113,9 +113,9 @@ FILE = Path("model.tflite")
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: compilation.Request((FILE,), FILE, segments=65), "--segments 65: must be from 1 to 64"),
-        (lambda: compilation.Request((FILE,), FILE, timeout=math.nan), "--timeout nan: must be at least 1"),
-        (lambda: compilation.Request((FILE,), FILE, minimum_runtime=9), "--min-runtime 9: must be at least 10"),
+        (lambda: compiler.Request((FILE,), FILE, segments=65), "--segments 65: must be from 1 to 64"),
+        (lambda: compiler.Request((FILE,), FILE, timeout=math.nan), "--timeout nan: must be at least 1"),
+        (lambda: compiler.Request((FILE,), FILE, minimum_runtime=9), "--min-runtime 9: must be at least 10"),
         (lambda: packing.Request(FILE, (), FILE), "--target: choose from python, android"),
         (lambda: packing.Request(FILE, ("ios", "palm"), FILE), "--target palm: choose from python, android"),
         (lambda: Classifier(FILE, threads=257), "--threads 257: must be from 1 to 256"),
