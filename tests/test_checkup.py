@@ -1,5 +1,6 @@
 """The job "doctor": what is found on machines made of a few files, and with runtimes that misbehave."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,16 @@ import pytest
 
 from lite_toolkit.board import checkup
 from lite_toolkit.board import machine as host
-from lite_toolkit.board.checkup import Finding
+from lite_toolkit.board.checkup import CheckupJob, Finding
 from lite_toolkit.errors import ModelError
 from lite_toolkit.runtime import interpreter as runtime
 
-JOB = {"runtime": "ai-edge-litert", "delegate": "xnnpack", "delegate_options": {}}
+JOB = CheckupJob("ai-edge-litert", "xnnpack", {})
 
 
-def findings(job: dict[str, Any] = JOB) -> dict[str, Finding]:
-    (result,) = checkup.doctor(job)
-    return {finding["check"]: Finding(**finding) for finding in result["findings"]}
+def findings(job: CheckupJob = JOB) -> dict[str, Finding]:
+    (result,) = checkup.doctor(job, {})
+    return {finding.check: finding for finding in result.findings}
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_xnnpack_is_what_really_takes_operators(
 
 
 def test_a_delegate_that_is_not_there_fails() -> None:
-    finding = findings(JOB | {"delegate": "/nowhere/libdelegate.so"})["delegate"]
+    finding = findings(replace(JOB, delegate="/nowhere/libdelegate.so"))["delegate"]
     assert (finding.level, finding.found) == ("fail", "/nowhere/libdelegate.so cannot be used")
     assert finding.advice == "no such file"
 

@@ -1,20 +1,28 @@
 """Device profiles, work on several devices, and the scripts that prepare boards."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lite_toolkit import shipped
+from lite_toolkit.board.checkup import CheckupJob
 from lite_toolkit.devices import jobs, profiles, ssh
+from lite_toolkit.devices.jobs import Stop
 from lite_toolkit.devices.side_by_side import side_by_side
-from lite_toolkit.errors import DeviceError, JobError, LiteToolkitError
+from lite_toolkit.errors import DeviceError, JobError
 from lite_toolkit.networks import architectures
-from lite_toolkit.runtime import delegates
+from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import children, delegates
 
 FOLDER = shipped.folder("devices")
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
@@ -42,13 +50,20 @@ def write(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_file_of_ones_own_works_the_same(tmp_path: Path) -> None:
+def started(device: profiles.Profile, monkeypatch: pytest.MonkeyPatch) -> ssh.Target | None:
+    """The target of ssh that a device's jobs are started on; None where they are started here."""
+    monkeypatch.setattr(ssh, "start", lambda target: target)
+    monkeypatch.setattr(jobs, "start", lambda: None)
+    found: Any = device.start()
+    return found
+
+
+def test_a_file_of_ones_own_works_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'title = "Mine"\nhost = "pi@10.0.0.7:2222"\nssh_config = "config"\npython = "env/bin/python3"\nthreads = 2'
     device = profiles.load(write(tmp_path, text))
     assert (device.name, device.title, device.threads) == ("mine", "Mine", 2)
     target = ssh.Target("10.0.0.7", "pi", 2222, "env/bin/python3", tmp_path / "config")
-    assert device.run.func is ssh.run
-    assert device.run.args == (target,)
+    assert started(device, monkeypatch) == target
 
 
 def test_a_home_that_nobody_has_is_a_name_like_any_other(tmp_path: Path) -> None:
@@ -61,8 +76,8 @@ def test_a_target_of_ssh_is_a_device() -> None:
     assert (device.name, device.title) == ("pi@10.0.0.7:2222", "Any Linux board")
 
 
-def test_without_a_host_it_is_this_machine() -> None:
-    assert profiles.load("local").run is jobs.run
+def test_without_a_host_it_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert started(profiles.load("local"), monkeypatch) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_devices_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_several_devices_work_side_by_side() -> None:
     meeting = threading.Barrier(3, timeout=10)  # none gets through alone
 
-    def work(device: profiles.Profile, _: jobs.Run) -> str:
+    def work(device: profiles.Profile) -> str:
         meeting.wait()
         if device.name == "b":
             raise JobError("out of order")
@@ -119,20 +134,73 @@ def test_several_devices_work_side_by_side() -> None:
     assert (first, str(error), last) == ("A", "out of order", "C")
 
 
+@pytest.mark.parametrize("host", ["pi", None])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_fault_of_the_toolkit_is_not_put_down_to_the_device(number: int, host: str | None) -> None:
+    devices = [profiles.Profile(f"device{index}", "x", host=host) for index in range(number)]
+    with pytest.raises(ValueError, match="could not convert"):
+        side_by_side(devices, lambda _: float("x"))
+
+
+@dataclass(frozen=True)
+class Sized:
+    sizes: tuple[int, ...]
+
+
 @pytest.mark.parametrize(
-    ("work", "told"),
+    ("answer", "told"),
     [
-        (lambda: {"event": "result"}["runs_ns"], "KeyError('runs_ns')"),
-        (lambda: float(10**400), "OverflowError('int too large to convert to float')"),
-        (lambda: 1 / 0, "ZeroDivisionError('division by zero')"),
+        ({}, ": 'sizes' is missing: must be a list, each a whole number"),
+        ({"sizes": [1, "2"]}, "sizes[1] '2': must be a whole number"),
+        ({"sizes": [10**400]}, "must be a whole number"),
     ],
 )
-def test_an_answer_that_nobody_understands_is_an_error_of_that_board(work: Callable[[], Any], told: str) -> None:
-    (outcome,) = side_by_side([profiles.Profile("pi", "Pi", host="pi")], lambda *_: work())
-    assert isinstance(outcome, LiteToolkitError)
-    assert str(outcome) == f"pi answered what this toolkit does not understand: {told}"
-    with pytest.raises((LookupError, ArithmeticError)):  # here it is a fault of the toolkit
-        side_by_side([profiles.Profile("local", "Here")], lambda *_: work())
+def test_an_answer_that_nobody_understands_is_an_error_of_that_device(
+    answer: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = json.dumps({"event": "result", **answer})
+    monkeypatch.setattr(children, "command", lambda module: [sys.executable, "-c", f"print({line!r})"])
+    with jobs.start() as session, pytest.raises(JobError, match=r"^this machine answered what cannot be:") as caught:
+        session.result(CheckupJob("", "", {}), {}, Sized, Steps())
+    assert told in str(caught.value)
+
+
+def test_an_interrupt_ends_the_work_of_all_devices_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes to the main thread alone, and the others wait for processes that would run for a minute."""
+    program = f"import os; open('{tmp_path}/' + str(os.getpid()), 'w').close(); os.execlp('sleep', 'sleep', '60')"
+    monkeypatch.setattr(children, "command", lambda module: [sys.executable, "-c", program])
+    meeting = threading.Barrier(3, timeout=30)
+
+    def work(name: str) -> None:
+        with jobs.start() as session:
+            while len(list(tmp_path.iterdir())) < 3:
+                time.sleep(0.01)
+            if meeting.wait() == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            list(session.events(CheckupJob("", "", {}), {}))
+        raise AssertionError(f"{name} came to an end")
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side("abc", work)
+    for path in tmp_path.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
+
+
+def test_no_process_is_started_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "command", lambda module: ["sleep", "60"])
+    interrupted = threading.Event()
+
+    def work(name: str) -> None:
+        if name == "a":
+            raise KeyboardInterrupt
+        interrupted.wait(30)
+        with jobs.start() as session:
+            list(session.events(CheckupJob("", "", {}), {}))
+
+    monkeypatch.setattr(Stop, "__call__", lambda self, stop=Stop.__call__: (stop(self), interrupted.set()))
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side("ab", work)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from PIL import Image
 
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
-from lite_toolkit.errors import JobError, ModelError
+from lite_toolkit.devices import profiles
+from lite_toolkit.errors import JobError, ModelError, OutputError, UsageError
 from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.images.preprocessing import google_lite
 from lite_toolkit.measurement import evaluation
 from lite_toolkit.measurement.evaluation import Request, evaluate
 from lite_toolkit.measurement.validation import validate
+from lite_toolkit.runtime import children as processes
 from lite_toolkit.runtime import interpreter
 from lite_toolkit.tflite import metadata
 from lite_toolkit.tflite.metadata import Metadata, Normalization
@@ -327,12 +330,27 @@ BEST = list(range(5))
 
 
 def said(image: object, best: object = BEST, tied: object = (), error: object = None) -> dict[str, Any]:
-    answers = [{"best": best, "tied": tied}] if best else []
-    return {"event": "record", "image": image, "answers": answers, "error": error}
+    answers = [[best, tied]] if best else []
+    return {"image": image, "answers": answers, "error": error}
+
+
+OPENING = {"event": "opening", "workers": 2, "circumstances": {"runtime": "a runtime 1.0", "library": None}}
+RESULT = {"event": "result"}
+
+
+def answering(events: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process of the job answer this."""
+    text = "".join(json.dumps(event) + "\n" for event in events)
+    program = f"import sys; sys.stdin.readline(); print({text!r}, end='')"
+    monkeypatch.setattr(processes, "command", lambda module: [sys.executable, "-c", program])
+
+
+def records(*told: object) -> dict[str, Any]:
+    return {"event": "records", "records": told}
 
 
 @pytest.mark.parametrize(
-    "event",
+    "record",
     [
         said(12),
         said(-1),
@@ -348,23 +366,99 @@ def said(image: object, best: object = BEST, tied: object = (), error: object = 
         said(1, error="broken"),
         said(1, None, error=7),
         said(1) | {"answers": said(1)["answers"] * 2},
+        said(1) | {"answers": [7]},
+        7,
+        None,
+        {},
     ],
 )
-def test_a_board_that_answers_nonsense_is_one_line(
-    pair: tuple[Path, Path], labelled: Path, event: dict[str, Any]
+def test_an_answer_of_nonsense_is_one_line(
+    pair: tuple[Path, Path], labelled: Path, record: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Request(pair[1], labelled, device="pi")
+    answering([OPENING, records(said(0), record), RESULT], monkeypatch)
     with pytest.raises(
-        JobError, match=r"^pi answered Record.*: must be one of each of 12 images, with 5 of 1000"
+        JobError, match=r"^this machine answered .*: must be one of each of 12 images, with 5 of 1000"
     ) as told:
-        evaluate(request, elsewhere=lambda *_: (one for one in (said(0), event)))
+        evaluate(Request(pair[1], labelled))
     assert str(told.value).isprintable()
 
 
-def test_a_board_that_leaves_an_image_out(pair: tuple[Path, Path], labelled: Path) -> None:
-    answers = [said(0), said(1, None, error="broken"), *map(said, range(3, 12)), {"event": "result"}]
-    with pytest.raises(JobError, match=r"^pi did not answer for 1 of 12 images$"):
-        evaluate(Request(pair[1], labelled, device="pi"), elsewhere=lambda *_: (one for one in answers))
+def test_an_image_that_is_left_out(pair: tuple[Path, Path], labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering([OPENING, records(said(0), said(1, None, error="broken"), *map(said, range(3, 12))), RESULT], monkeypatch)
+    with pytest.raises(JobError, match=r"^this machine did not answer for 1 of 12 images$"):
+        evaluate(Request(pair[1], labelled))
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (records(said(0)), "answered an event 'records': must be 'opening'"),
+        ({**OPENING, "workers": "2"}, "answered what cannot be: workers '2': must be a whole number"),
+        ({**OPENING, "circumstances": {"runtime": 1}}, "answered what cannot be: circumstances.runtime 1: must be"),
+    ],
+)
+def test_what_is_told_before_the_records_is_checked(
+    pair: tuple[Path, Path], labelled: Path, event: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering([event, RESULT], monkeypatch)
+    with pytest.raises(JobError, match=f"^this machine {message}"):
+        evaluate(Request(pair[1], labelled))
+
+
+def test_an_evaluation_is_not_resumed_with_another_runtime(
+    pair: tuple[Path, Path], labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device is asked which it has, since nobody here knows."""
+    done = records(*map(said, range(12)))
+    request = Request(pair[1], labelled, resume=tmp_path / "journal")
+    answering([OPENING, done, RESULT], monkeypatch)
+    evaluate(request)
+    answering([OPENING, RESULT], monkeypatch)
+    assert evaluate(request).resumed == 12
+    upgraded = {**OPENING, "circumstances": {**OPENING["circumstances"], "runtime": "a runtime 1.1"}}
+    answering([upgraded, RESULT], monkeypatch)
+    with pytest.raises(OutputError, match="the journal of another evaluation, with another runtime: name another"):
+        evaluate(request)
+
+
+def test_a_request_of_a_device_is_all_that_an_evaluation_there_needs(
+    pair: tuple[Path, Path], labelled: Path, board: Path
+) -> None:
+    profile = board / "mine.toml"
+    profile.write_text(f'title = "A board"\nhost = "board"\npython = {sys.executable!r}\n')
+    here, there = (evaluate(Request(pair[1], labelled, device=profiles.load(name))) for name in ("local", str(profile)))
+    assert (there.results, there.images) == (here.results, here.images)
+    assert there.request.delegate == here.request.delegate == "xnnpack"
+    assert here.images == 12
+    assert all(confusion.predicted >= 0 for confusion in there.results[0].confusions)
+
+
+def test_this_process_is_never_forked(pair: tuple[Path, Path], labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have threads, of progress and of other devices, and pipes to processes that wait for their end."""
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("a fork of this process"))
+    assert evaluate(Request(pair[1], labelled)).images == 12
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"top": (5, 0)}, "--top 0: must be at least 1"),
+        ({"workers": 0}, "--workers 0: must be from 1 to 256"),
+        ({"workers": 257}, "--workers 257: must be from 1 to 256"),
+        ({"max_drop": 1.0}, "--max-drop is the drop from a --reference: pass that too"),
+        ({"workers": 2, "delegate": "edgetpu"}, "--workers 2: an Edge TPU serves one process at a time"),
+        ({"workers": 2, "device": profiles.load("coral-usb")}, "--workers 2: an Edge TPU serves one process at a time"),
+    ],
+)
+def test_rules_hold_without_a_command_line_too(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        Request(Path("model.tflite"), Path("images"), **values)
+
+
+def test_a_device_has_its_own_delegate_unless_the_request_has_one() -> None:
+    coral = profiles.load("coral-usb")
+    assert Request(Path("m"), Path("d"), device=coral).delegation.name == coral.delegate
+    assert Request(Path("m"), Path("d"), device=coral, delegate="none").delegation.name == "none"
 
 
 def test_what_is_kept_of_an_image_does_not_depend_on_the_number_of_classes() -> None:
@@ -415,6 +509,11 @@ def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+def workers_of(process: int) -> list[int]:
+    """Of the command's only child, which runs the job."""
+    return [worker for child in children(process) for worker in children(child)]
+
+
 def ended(process: int) -> bool:
     """Whether it is gone, or waits for a parent that does not look."""
     try:
@@ -443,7 +542,7 @@ def test_killed_in_the_middle_and_resumed(pair: tuple[Path, Path], many: Path, t
     resume = [*command, "--resume", str(journal)]
     with subprocess.Popen(resume, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: lines(journal) > 40)
-        workers = children(process.pid)
+        workers = workers_of(process.pid)
         os.kill(process.pid, kill)
         printed, reported = process.communicate(timeout=30)
     assert len(workers) == 2
@@ -467,9 +566,9 @@ def test_a_control_c_at_the_terminal_reaches_no_worker(pair: tuple[Path, Path], 
     command = [COMMAND, "evaluate", str(pair[1]), "--data", str(many), "--workers", "2"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, start_new_session=True, **options) as process:
-        wait_for(lambda: len(children(process.pid)) == 2)
+        wait_for(lambda: len(workers_of(process.pid)) == 2)
         time.sleep(0.1)
-        workers = children(process.pid)
+        workers = workers_of(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         printed, reported = process.communicate(timeout=30)
     assert (process.returncode, printed, reported) == (130, "", "interrupted\n")

@@ -1,24 +1,44 @@
 """The board's part of an evaluation: what workers give is what a plain loop gives, and nothing is left of them."""
 
 import ast
+import json
 import multiprocessing
 import os
+import platform
 import signal
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 
-from lite_toolkit.board import inference
-from lite_toolkit.board.inference import Answer, Job, Record, infer, input_table, look_up
+from lite_toolkit.board import inference as module
+from lite_toolkit.board.inference import Answer, InferenceJob, Record, inference, input_table, look_up
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec, google_lite
 from lite_toolkit.runtime import interpreter
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, and where its files are."""
+
+    job: InferenceJob
+    files: dict[str, str]
+
+    def but(self, **changes: Any) -> "Task":
+        return Task(replace(self.job, **changes), self.files)
+
+    def infer(self) -> Generator[list[Record], None, None]:
+        return module.infer(self.job, self.files)
+
+    def records(self) -> list[Record]:
+        return sorted((record for records in self.infer() for record in records), key=lambda record: record.image)
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +47,10 @@ def models(convert: Callable[..., pipeline.Conversion]) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def job(models: tuple[str, ...], photographs: Path) -> Job:
-    images = tuple(map(str, find_images(photographs)))
-    return Job(models, google_lite(64).to_json(), images, top=5, workers=2)
-
-
-def by_image(job: Job) -> list[Record]:
-    return sorted(infer(job), key=lambda record: record.image)
+def task(models: tuple[str, ...], photographs: Path) -> Task:
+    images = tuple(path.name for path in find_images(photographs))
+    files = {"images": str(photographs), "model": models[0], "reference": models[1]}
+    return Task(InferenceJob(google_lite(64).to_json(), images, top=5, workers=2), files)
 
 
 def plain(model: str, image: str, top: int) -> tuple[int, ...]:
@@ -42,23 +59,35 @@ def plain(model: str, image: str, top: int) -> tuple[int, ...]:
     return tuple(sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:top])
 
 
-def test_records_are_those_of_a_plain_loop(job: Job) -> None:
-    for record in by_image(job):
-        expected = [plain(model, job.images[record.image], 5) for model in job.models]
+def test_records_are_those_of_a_plain_loop(task: Task, models: tuple[str, ...], photographs: Path) -> None:
+    for record in task.records():
+        expected = [plain(model, str(photographs / task.job.images[record.image]), 5) for model in models]
         assert [answer.best for answer in record.answers] == expected
 
 
 @pytest.mark.parametrize("workers", [1, 3, 40])
-def test_the_number_of_workers_changes_nothing(job: Job, workers: int) -> None:
-    assert by_image(replace(job, workers=workers)) == by_image(job)
+def test_the_number_of_workers_changes_nothing(task: Task, workers: int) -> None:
+    assert task.but(workers=workers).records() == task.records()
 
 
-def test_a_job_goes_through_json(job: Job) -> None:
-    assert by_image(Job(**asdict(replace(job, images=job.images[:2])))) == by_image(job)[:2]
+def test_a_job_and_its_records_go_through_json(task: Task) -> None:
+    job = InferenceJob(**json.loads(json.dumps(asdict(task.job))))
+    opening, *events, last = json.loads(json.dumps(list(inference(job, task.files))))
+    assert (opening["event"], opening["workers"], last) == ("opening", 2, {"event": "result"})
+    told = [Record.from_json(record, (30, 2, 5), 1000) for event in events for record in event["records"]]
+    assert sorted(told, key=lambda record: record.image) == task.records()
 
 
-def test_no_images_are_no_records(job: Job) -> None:
-    assert list(infer(replace(job, images=()))) == []
+def test_what_records_depend_on_is_told_before_them(task: Task) -> None:
+    opening, *_ = inference(task.but(images=()).job, task.files)
+    told = opening["circumstances"]
+    assert told["runtime"] == interpreter.runtime_version()
+    assert told["pillow"] == PIL.__version__
+    assert platform.machine() in told["processor"]
+
+
+def test_no_images_are_no_records(task: Task) -> None:
+    assert task.but(images=()).records() == []
 
 
 @pytest.mark.parametrize("model", [0, 1])
@@ -85,30 +114,32 @@ def test_looking_up_gives_the_bits_of_computing(models: tuple[str, ...], model: 
     ],
 )
 def test_the_lowest_index_wins_ties_and_ties_are_told(scores: list[float], top: int, expected: Answer) -> None:
-    assert inference.answer(np.array(scores, np.float32), top) == expected
+    assert module.answer(np.array(scores, np.float32), top) == expected
 
 
-def test_an_unreadable_image_has_a_reason_without_its_path(job: Job, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(Path(job.images[0]).read_bytes()[:100])
-    records = by_image(replace(job, images=(job.images[0], str(broken), str(tmp_path / "none.jpg"))))
+def test_an_unreadable_image_has_a_reason_without_its_path(task: Task, photographs: Path, tmp_path: Path) -> None:
+    whole = (photographs / task.job.images[0]).read_bytes()
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "broken.jpg").write_bytes(whole[:100])
+    files = {**task.files, "images": str(tmp_path)}
+    records = Task(replace(task.job, images=("whole.jpg", "broken.jpg", "none.jpg")), files).records()
     assert [bool(record.answers) for record in records] == [True, False, False]
     assert str(records[1].error).startswith("cannot read this image: ")
     assert records[2].error == "no such file"
 
 
-def test_a_model_that_cannot_be_loaded(job: Job, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded(task: Task, tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"bad")
     with pytest.raises(ModelError, match=r"cannot load .*bad\.tflite"):
-        list(infer(replace(job, models=(str(tmp_path / "bad.tflite"),))))
+        Task(task.job, {**task.files, "model": str(tmp_path / "bad.tflite")}).records()
 
 
-def test_scores_that_are_not_numbers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        interpreter.Model, "run", lambda self, stored: np.full(10, np.nan, np.float32)
-    )  # forks inherit it
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite(task: Task, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.5, value, 0.1], np.float32)
+    monkeypatch.setattr(interpreter.Model, "run", lambda self, stored: scores)  # forks inherit it
     with pytest.raises(ModelError, match=r"float32\.tflite gives scores that are not numbers for .*picture0\d\.jpg"):
-        list(infer(job))
+        task.records()
 
 
 @pytest.mark.parametrize(
@@ -119,19 +150,19 @@ def test_scores_that_are_not_numbers(job: Job, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_worker_that_dies_is_one_line_and_no_hang(
-    job: Job, monkeypatch: pytest.MonkeyPatch, end: Callable[[], None], message: str
+    task: Task, monkeypatch: pytest.MonkeyPatch, end: Callable[[], None], message: str
 ) -> None:
     def die(self: interpreter.Model, stored: object) -> None:
         end()
 
     monkeypatch.setattr(interpreter.Model, "run", die)
     with pytest.raises(ModelError, match=f"a worker process {message}: try fewer workers"):
-        list(infer(job))
+        task.records()
     assert not multiprocessing.active_children()
 
 
-def test_closing_early_ends_the_workers(job: Job) -> None:
-    records = infer(job)
+def test_closing_early_ends_the_workers(task: Task) -> None:
+    records = task.infer()
     next(records)
     assert len(multiprocessing.active_children()) == 2
     records.close()
@@ -139,14 +170,15 @@ def test_closing_early_ends_the_workers(job: Job) -> None:
 
 
 def test_the_module_is_python_3_7() -> None:
-    text = Path(inference.__file__).read_text(encoding="utf-8")
+    text = Path(module.__file__).read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 7))
     assert "from __future__ import annotations" in text
 
 
-def test_preprocessing_is_taken_from_the_job(job: Job) -> None:
+def test_preprocessing_is_taken_from_the_job(task: Task, photographs: Path) -> None:
     spec = replace(google_lite(64), interpolation="nearest", mean=(0.0, 10.0, 90.0))
-    scores = interpreter.Model(Path(job.models[0])).scores(spec.apply(read_image(Path(job.images[0]))))
-    (record,) = infer(replace(job, preprocessing=spec.to_json(), images=job.images[:1], models=job.models[:1], top=1))
+    image = read_image(photographs / task.job.images[0])
+    scores = interpreter.Model(Path(task.files["model"])).scores(spec.apply(image))
+    (record,) = task.but(preprocessing=spec.to_json(), images=task.job.images[:1], top=1).records()
     assert record.answers[0].best == (int(scores.argmax()),)
     assert PreprocessingSpec.from_json(spec.to_json()) == spec

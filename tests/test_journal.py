@@ -2,8 +2,9 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from lite_toolkit.errors import OutputError
 from lite_toolkit.measurement.journal import Journal
 
 IDENTITY = {"models": ["00ff"], "top": 2}
+CIRCUMSTANCES = {"runtime": "a runtime 1.0", "library": None}
 RECORDS = (
     Record(4, (Answer((388, 7), (2,)),)),
     Record(0, (Answer((1, 999)),)),
@@ -19,10 +21,17 @@ RECORDS = (
 )
 
 
-def write(path: Path, records: Sequence[Record]) -> dict[int, Record]:
+def read(line: Any) -> Record:
+    return Record.from_json(line, (5, 1, 2), 1000)
+
+
+def write(
+    path: Path, records: Sequence[Record], circumstances: Mapping[str, str | None] = CIRCUMSTANCES
+) -> dict[int, Record]:
     """Add records to a journal; what it held before, by image."""
     held: dict[int, Record] = {}
-    with Journal(path, IDENTITY, (5, 1, 2), lambda record: held.update({record.image: record})) as journal:
+    with Journal(path, IDENTITY, read, lambda record: held.update({record.image: record})) as journal:
+        journal.begin(circumstances)
         for record in records:
             journal.append(record)
     return held
@@ -44,7 +53,7 @@ def test_a_torn_end_is_dropped_and_written_again(tmp_path: Path, removed: int) -
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("length", [0, 1, 20])
+@pytest.mark.parametrize("length", [0, 1, 20, 150])
 def test_a_torn_header_is_a_new_journal(tmp_path: Path, length: int) -> None:
     path = tmp_path / "journal"
     write(path, RECORDS)
@@ -80,7 +89,19 @@ def test_another_file_is_refused_and_kept(tmp_path: Path, content: bytes, part: 
 def test_a_journal_of_another_job_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "journal", RECORDS)
     with pytest.raises(OutputError, match="another evaluation, with another models and top: name another file"):
-        Journal(tmp_path / "journal", {"models": ["ff00"], "top": 5}, (5, 1, 2), print)
+        Journal(tmp_path / "journal", {"models": ["ff00"], "top": 5}, read, print)
+
+
+@pytest.mark.parametrize("circumstances", [{"runtime": "a runtime 1.1"}, {"library": "built in 2019"}])
+def test_a_journal_of_other_circumstances_is_refused_and_kept(
+    tmp_path: Path, circumstances: dict[str, str | None]
+) -> None:
+    path = tmp_path / "journal"
+    write(path, RECORDS)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=f"another evaluation, with another {next(iter(circumstances))}: name"):
+        write(path, RECORDS, {**CIRCUMSTANCES, **circumstances})
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lite_toolkit.board.job import Job
 from lite_toolkit.devices import jobs, shipment, ssh
 from lite_toolkit.errors import DeviceError, JobError
 
@@ -32,8 +33,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Any:
     return send
 
 
+class Anything(Job):
+    NAME = "anything"
+
+
 def run(files: Mapping[str, Path] | None = None, target: ssh.Target = BOARD) -> list[jobs.Event]:
-    return list(ssh.run(target, {"job": "anything"}, files or {}))
+    with ssh.start(target) as session:
+        return list(session.events(Anything(), files or {}))
 
 
 def wait_for(condition: Any) -> None:
@@ -170,13 +176,12 @@ def test_a_job_keeps_all_that_it_needs_though_it_is_more_than_the_bound(
 def test_nothing_is_deleted_while_another_job_runs(board: Path, program: Any, tmp_path: Path) -> None:
     cache = board / "home/.cache/lite-toolkit"
     program("say(event='progress', done=0, total=1); time.sleep(60)")
-    other = ssh.run(BOARD, {"job": "anything"}, picture(tmp_path / "p", 1))
-    next(other)
-    program("say(event='result')")
-    kept = fill(cache, *range(100, 600, 100))
-    run(picture(tmp_path / "q", 2))
-    assert all(path.exists() for path in kept)
-    other.close()
+    with ssh.start(BOARD) as other:
+        next(other.events(Anything(), picture(tmp_path / "p", 1)))
+        program("say(event='result')")
+        kept = fill(cache, *range(100, 600, 100))
+        run(picture(tmp_path / "q", 2))
+        assert all(path.exists() for path in kept)
     run(picture(tmp_path / "q", 2))
     assert [path.exists() for path in kept] == [True, True, False, False, False]
 
@@ -243,7 +248,7 @@ def test_without_openssh_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_job_that_fails_there_is_one_line(
     board: Path, program: Any, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
-    monkeypatch.setattr(ssh, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(jobs, "LONGEST_LINE", 1000)
     program(text)
     with pytest.raises(JobError, match=message) as caught:
         run()
@@ -303,9 +308,8 @@ def test_a_job_that_is_given_up_ends_there_too(
 ) -> None:
     program(SLOW)
     monkeypatch.setenv("STARTED", str(tmp_path / "started"))
-    events = ssh.run(BOARD, {"job": "anything"}, {})
-    next(events)
-    events.close()
+    with ssh.start(BOARD) as session:
+        next(session.events(Anything(), {}))
     assert not alive(int((tmp_path / "started").read_text()))
     assert list((board / "tmp").iterdir()) == []
 
@@ -352,10 +356,10 @@ def test_openssh_is_asked_for_no_more_than_it_may(
     monkeypatch.setenv("ARGUMENTS", str(tmp_path / "arguments"))
     target = ssh.Target("[::1]", "pi", 2222, python="my pythons/python3", config=Path("config"))
     with pytest.raises(JobError, match="cannot run my pythons/python3"):
-        list(ssh.run(target, {"job": "secret"}, {}))
+        run(target=target)
     *arguments, remote = (tmp_path / "arguments").read_text().split("\n")
     assert "BatchMode=yes" in arguments
     assert arguments[-7:] == ["-F", "config", "-p", "2222", "-l", "pi", "::1"]
     assert not any(word in " ".join(arguments) for word in ("StrictHostKeyChecking", "UserKnownHostsFile"))
     assert remote.startswith("exec 'my pythons/python3' -I -c 'import sys; ")
-    assert "secret" not in remote
+    assert "anything" not in remote

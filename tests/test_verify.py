@@ -18,8 +18,8 @@ from lite_toolkit.board import golden
 from lite_toolkit.bundle import contents, packing, parity
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
-from lite_toolkit.errors import JobError, ReportError, TamperedError
-from lite_toolkit.progress import Steps
+from lite_toolkit.errors import JobError, ReportError, TamperedError, UsageError
+from lite_toolkit.runtime import children
 
 
 def verify(bundle: Path, *options: str | Path) -> Result:
@@ -87,16 +87,53 @@ def test_a_board_verifies_the_same(original: Path, board: Path) -> None:
     assert list((board / "tmp").iterdir()) == []
 
 
+GOOD = {name: {"values": 1, "differing": 0, "largest": 0.0} for name in golden.STAGES}
+
+
+def answering(stages: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process of the job answer this."""
+    line = json.dumps({"event": "result", "runtime": "x", "stages": stages})
+    monkeypatch.setattr(children, "command", lambda module: [sys.executable, "-c", f"print({line!r})"])
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"values": -1}, {"differing": 2}, {"differing": -1}, {"largest": -1}, {"largest": "nan"}, {"largest": "inf"}],
+    [
+        {"values": -1},
+        {"differing": 2},
+        {"differing": -1},
+        {"largest": -1},
+        {"largest": "nan"},
+        {"largest": None},
+        {"largest": 1e300},
+        {"more": 1},
+    ],
 )
-def test_a_board_that_answers_nonsense_is_one_line(original: Path, wrong: dict[str, Any]) -> None:
-    good = {name: {"values": 1, "differing": 0, "largest": 0.0} for name in golden.STAGES}
-    stages = [good, good, good | {"resize": good["resize"] | wrong}]
-    answers = ({"event": "result", "runtime": "x", "stages": stages} for _ in range(1))
-    with pytest.raises(JobError, match=r"was answered for stage resize: no difference can be so$"):
-        parity.compare(contents.read(original), Steps(), lambda *_: answers)
+def test_an_answer_of_nonsense_is_one_line(
+    original: Path, wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering([GOOD, GOOD, GOOD | {"resize": GOOD["resize"] | wrong}], monkeypatch)
+    with pytest.raises(JobError, match=r"^this machine answered what cannot be: stages\[2\]\.resize") as caught:
+        parity.compare(parity.Request(contents.read(original)))
+    assert str(caught.value).isprintable()
+
+
+def test_an_answer_for_too_few_images_is_one_line(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering([GOOD, GOOD], monkeypatch)
+    with pytest.raises(JobError, match=r"^this machine answered for 2 golden images: must be 3$"):
+        parity.compare(parity.Request(contents.read(original)))
+
+
+def test_a_damaged_bundle_is_not_computed(bundle: Path) -> None:
+    (bundle / "README.md").unlink()
+    with pytest.raises(TamperedError, match=r"README\.md is missing"):
+        parity.compare(parity.Request(contents.read(bundle)))
+
+
+@pytest.mark.parametrize("threads", [0, 257])
+def test_threads_are_checked_without_a_command_line_too(original: Path, threads: int) -> None:
+    with pytest.raises(UsageError, match=f"--threads {threads}: must be from 1 to 256"):
+        parity.Request(contents.read(original), threads)
 
 
 def test_a_tampered_byte_is_told_by_its_file(bundle: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lite_toolkit.board import landing, machine
+from lite_toolkit.board.job import Job
 from lite_toolkit.errors import DelegateError, ModelError
 from lite_toolkit.runtime import delegates
 from lite_toolkit.runtime import interpreter as runtime
@@ -20,7 +21,6 @@ from lite_toolkit.runtime.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     Findings = Iterator["Finding"]
 
@@ -66,22 +66,36 @@ class Finding:
     advice: str = ""
 
 
-def doctor(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Look at this machine.
+@dataclass(frozen=True)
+class CheckupJob(Job):
+    """A machine to look at.
 
-    Args:
-        job: "runtime" is what to install where there is none; "delegate" and "delegate_options" as for
-            `delegates.choose`.
-
-    Yields:
-        One result, whose "findings" are those of `Finding`.
+    Attributes:
+        runtime: what to install where there is none.
+        delegate, delegate_options: for `delegates.choose`, on that machine.
     """
-    delegate = delegates.choose(job["delegate"], job["delegate_options"])
-    findings = [*_machine(), *_runtime(job["runtime"]), *_edgetpu(machine.ROOT)]
+
+    NAME = "doctor"
+
+    runtime: str
+    delegate: str
+    delegate_options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found, in the order in which people read it."""
+
+    findings: tuple[Finding, ...]
+
+
+def doctor(job: CheckupJob, _files: Mapping[str, str]) -> Iterator[Checkup]:
+    """The runner's job "doctor": look at this machine."""
+    delegate = delegates.choose(job.delegate, job.delegate_options)
+    findings = [*_machine(), *_runtime(job.runtime), *_edgetpu(machine.ROOT)]
     if delegate.library and not any(finding.level == "fail" for finding in findings):
         findings.append(_delegate(delegate))
-    findings += [*_clocks(machine.ROOT), *_memory(machine.ROOT), *_cache()]
-    yield {"event": "result", "findings": [asdict(finding) for finding in findings]}
+    yield Checkup((*findings, *_clocks(machine.ROOT), *_memory(machine.ROOT), *_cache()))
 
 
 def _machine() -> Findings:

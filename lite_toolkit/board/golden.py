@@ -6,12 +6,13 @@ Each stage is given what it was given when the values were recorded, so that a d
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lite_toolkit.board.job import Job
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-STAGES = ("decode", "resize", "quantize", "kernel", "whole")
+    from lite_toolkit.board.job import Event
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ class Difference:
     differing: int
     largest: float
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.differing <= self.values and self.largest >= 0):
+            raise ValueError("no difference can be so")
+
     @classmethod
     def between(cls, found: NDArray[Any], recorded: NDArray[Any]) -> Difference:
         """Of arrays of one shape.
 
         Raises:
-            ModelError: a value is no number.
+            ModelError: a value is not finite.
         """
         apart = np.abs(found.astype(np.float64) - recorded.astype(np.float64))
         if not np.isfinite(apart).all():
@@ -56,37 +61,77 @@ class Difference:
         return cls(apart.size, int((apart > 0).sum()), float(apart.max()))
 
 
-def golden(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Stages:
+    """The differences of one image: `decode` counts images, `whole` goes from the image to the scores.
+
+    `resize` starts at the image, `quantize` at the recorded resized picture, `kernel` at the recorded input tensor.
+    """
+
+    decode: Difference
+    resize: Difference
+    quantize: Difference
+    kernel: Difference
+    whole: Difference
+
+
+STAGES = tuple(field.name for field in fields(Stages))
+
+
+@dataclass(frozen=True)
+class GoldenJob(Job):
+    """Golden images to compute.
+
+    Attributes:
+        preprocessing: as `PreprocessingSpec.to_json` writes it.
+        pixels_sha256: `pixels_sha256` of each image.
+        threads: for the kernels.
+        delegate, delegate_options: for `delegates.choose`, on the machine that runs the model.
+    """
+
+    NAME = "golden"
+
+    preprocessing: Mapping[str, Any]
+    pixels_sha256: tuple[str, ...]
+    threads: int
+    delegate: str
+    delegate_options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """The runtime, and the differences of each image."""
+
+    runtime: str
+    stages: tuple[Stages, ...]
+
+
+def golden(job: GoldenJob, files: Mapping[str, str]) -> Iterator[Event]:
     """The runner's job "golden".
 
     Args:
-        job: "files" has "model" and, of image N, "imageN" and "resizedN", pictures, and "inputN" and "outputN", the
-            bytes of the tensors. "pixels_sha256" is `pixels_sha256` of each image. "preprocessing" as
-            `PreprocessingSpec.to_json` writes it. "threads". "delegate" and "delegate_options", for
-            `delegates.choose`.
+        job: what to do.
+        files: "model" and, of image N, "imageN" and "resizedN", pictures, and "inputN" and "outputN", the bytes of the
+            tensors.
 
     Yields:
-        Progress, and one result. Its "stages" has of each image a `Difference` for each of `STAGES`, where "decode"
-        counts images: "resize" starts at the image, "quantize" at the recorded resized picture, "kernel" at the
-        recorded input tensor, and "whole" goes from the image to the scores.
+        Progress, and a `GoldenResult`.
 
     Raises:
         ModelError, DelegateError, ImageError: the model, delegate or an image cannot be used, or a file does not fit
             the model.
     """
-    path, threads = Path(job["files"]["model"]), int(job["threads"])
-    delegate = delegates.choose(job["delegate"], job["delegate_options"])
-    rehearse(path, threads, delegate)
-    model, spec = interpreter.Model(path, threads, delegate), PreprocessingSpec.from_json(job["preprocessing"])
+    path, delegate = Path(files["model"]), delegates.choose(job.delegate, job.delegate_options)
+    rehearse(path, job.threads, delegate)
+    model, spec = interpreter.Model(path, job.threads, delegate), PreprocessingSpec.from_json(job.preprocessing)
     if model.size != (spec.height, spec.width):
         raise ModelError(f"the preprocessing gives {spec.height}x{spec.width} pixels, the model takes {model.size}")
-    digests, stages = job["pixels_sha256"], []
-    for number, digest in enumerate(digests):
-        yield {"event": "progress", "done": number, "total": len(digests)}
-        files = {name: Path(job["files"][f"{name}{number}"]) for name in ("image", "resized", "input", "output")}
-        found = _differences(model, spec, files, digest)
-        stages.append({name: asdict(difference) for name, difference in found.items()})
-    yield {"event": "result", "runtime": interpreter.runtime_version(), "stages": stages}
+    stages = []
+    for number, digest in enumerate(job.pixels_sha256):
+        yield {"event": "progress", "done": number, "total": len(job.pixels_sha256)}
+        paths = {name: Path(files[f"{name}{number}"]) for name in ("image", "resized", "input", "output")}
+        stages.append(_stages(model, spec, paths, digest))
+    yield GoldenResult(interpreter.runtime_version(), tuple(stages))
 
 
 def pixels_sha256(image: Image) -> str:
@@ -94,9 +139,7 @@ def pixels_sha256(image: Image) -> str:
     return hashlib.sha256(np.asarray(image).tobytes()).hexdigest()
 
 
-def _differences(
-    model: interpreter.Model, spec: PreprocessingSpec, files: Mapping[str, Path], digest: str
-) -> dict[str, Difference]:
+def _stages(model: interpreter.Model, spec: PreprocessingSpec, files: Mapping[str, Path], digest: str) -> Stages:
     image = read_image(files["image"])
     resized = spec.order_channels(np.asarray(read_image(files["resized"])))
     if resized.shape != model.input.shape[1:]:
@@ -105,13 +148,13 @@ def _differences(
     output = _tensor(files["output"], model.output, (model.classes,))
     pixels = spec.pixels(image)
     changed = int(pixels_sha256(image) != digest)
-    return {
-        "decode": Difference(1, changed, float(changed)),
-        "resize": Difference.between(pixels, resized),
-        "quantize": Difference.between(model.input.quantize(spec.normalize(resized)), stored),
-        "kernel": Difference.between(model.raw(stored), output),
-        "whole": Difference.between(model.raw(model.input.quantize(spec.normalize(pixels))), output),
-    }
+    return Stages(
+        decode=Difference(1, changed, float(changed)),
+        resize=Difference.between(pixels, resized),
+        quantize=Difference.between(model.input.quantize(spec.normalize(resized)), stored),
+        kernel=Difference.between(model.raw(stored), output),
+        whole=Difference.between(model.raw(model.input.quantize(spec.normalize(pixels))), output),
+    )
 
 
 def _tensor(path: Path, info: interpreter.TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL
 
+from lite_toolkit.board import machine
+from lite_toolkit.board.job import Job
 from lite_toolkit.errors import ImageError, LiteToolkitError, ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import processors
 from lite_toolkit.runtime.delegates import XNNPACK, choose
-from lite_toolkit.runtime.interpreter import Model, finite
+from lite_toolkit.runtime.interpreter import Model, finite, runtime_version
 from lite_toolkit.runtime.rehearsal import rehearse
 
 if TYPE_CHECKING:
@@ -33,27 +35,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Files = Mapping[str, str]
+
 PATIENCE = 1.0  # seconds that a worker waits for images before it looks for its parent
 AHEAD = 2  # shares that a worker has before it, so that the next is there when it has done one
+MODELS = ("model", "reference")  # the one in question, and perhaps one of the same input that is left to XNNPACK
 LARGEST_SHARE = 4  # images that go to a worker at once: every message costs a tenth of an image on a fast machine
 
 
 @dataclass(frozen=True)
-class Job:
-    """Images to classify; `dataclasses.asdict` makes JSON of it.
+class InferenceJob(Job):
+    """Images to classify.
 
     Attributes:
-        models: paths of the `.tflite` files that all see each image; they take the same input. The first is the one in
-            question, and runs on the delegate; the others are left to XNNPACK.
         preprocessing: of the images, as `PreprocessingSpec.to_json` writes it.
-        images: paths.
+        images: paths in the folder of images.
         top: number of classes to keep of each image, 1 or more.
-        workers: number of processes, 1 or more; each runs its interpreters with one thread.
+        workers: number of processes, each of which runs its interpreters with one thread; 0 is one for each processor.
         delegate, delegate_options: for `delegates.choose`, on the machine that runs the models.
         minimum_runtime: of an Edge TPU, for a model that is compiled for it; None for any other.
     """
 
-    models: tuple[str, ...]
+    NAME = "inference"
+
     preprocessing: Mapping[str, Any]
     images: tuple[str, ...]
     top: int
@@ -61,6 +65,20 @@ class Job:
     delegate: str = XNNPACK.name
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     minimum_runtime: int | None = None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the process tells before its records.
+
+    Attributes:
+        workers: number of processes.
+        circumstances: what records depend on beside the job: "runtime" and "pillow", with their versions, "processor",
+            and "library", what an Edge TPU's says of its version.
+    """
+
+    workers: int
+    circumstances: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -90,55 +108,78 @@ class Record:
     answers: tuple[Answer, ...] = ()
     error: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """As it comes from a board and stands in a journal."""
+        if self.error is not None:
+            return {"image": self.image, "error": self.error}
+        return {"image": self.image, "answers": [[answer.best, answer.tied] for answer in self.answers]}
 
-def fits(record: Record, shape: tuple[int, int, int], classes: int) -> bool:
-    """Whether a record that comes from a file or a board can be one of a job.
+    @classmethod
+    def from_json(cls, found: Any, shape: tuple[int, int, int], classes: int) -> Record:
+        """The record that `to_json` wrote, which is not trusted.
 
-    Args:
-        record: its values may be of any type.
-        shape: number of images, of models and of classes that are kept of each image.
-        classes: number of classes of the models.
-    """
-    images, models, top = shape
-    if not _is_within(record.image, 0, images):
-        return False
-    if record.error is not None:
-        return isinstance(record.error, str) and not record.answers
-    return len(record.answers) == models and all(
-        len(answer.best) == top
-        and all(_is_within(index, 0, classes) for index in answer.best)
-        and all(_is_within(k, 1, top + 1) for k in answer.tied)
-        for answer in record.answers
-    )
+        Args:
+            found: any value of JSON.
+            shape: number of images, of models and of classes that are kept of each image.
+            classes: number of classes of the models.
+
+        Raises:
+            ValueError: it is none of such a job.
+        """
+        try:
+            answers = (Answer(tuple(best), tuple(tied)) for best, tied in found.get("answers", ()))
+            record = cls(found["image"], tuple(answers), found.get("error"))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError("no record") from error
+        if not record._fits(shape, classes):
+            raise ValueError("a record of another job")
+        return record
+
+    def _fits(self, shape: tuple[int, int, int], classes: int) -> bool:
+        images, models, top = shape
+        if not _is_within(self.image, 0, images):
+            return False
+        if self.error is not None:
+            return isinstance(self.error, str) and not self.answers
+        return len(self.answers) == models and all(
+            len(answer.best) == top
+            and all(_is_within(index, 0, classes) for index in answer.best)
+            and all(_is_within(k, 1, top + 1) for k in answer.tied)
+            for answer in self.answers
+        )
 
 
 def _is_within(value: object, least: int, limit: int) -> bool:
     return type(value) is int and least <= value < limit
 
 
-def inference(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def inference(job: InferenceJob, files: Files) -> Iterator[dict[str, Any]]:
     """The runner's job "inference".
 
     Args:
-        job: "files" has the folder "images" and each of "models"; "images" are paths in that folder. "preprocessing",
-            "top", "workers", "delegate", "delegate_options" and "minimum_runtime" as for `Job`, but 0 workers are one
-            for each processor.
+        job: what to do.
+        files: "images", a folder, and those of `MODELS`.
 
     Yields:
-        An event "record" for each image, `Record` as JSON, and an empty result.
+        An event "opening", which is `Opening`, and events "records", of some images each; see `infer`.
     """
-    folder = Path(job["files"]["images"])
-    models = tuple(job["files"][name] for name in job["models"])
-    images = tuple(str(folder / name) for name in job["images"])
-    workers = job["workers"] or processors.usable()
-    same = {name: job[name] for name in ("preprocessing", "top", "delegate", "delegate_options", "minimum_runtime")}
-    for record in infer(Job(models=models, images=images, workers=workers, **same)):
-        yield {"event": "record", **asdict(record)}
+    job = replace(job, workers=job.workers or processors.usable())
+    delegate = choose(job.delegate, job.delegate_options)
+    version = rehearse(Path(files["model"]), 1, delegate, job.minimum_runtime) if job.images else None
+    yield {"event": "opening", **asdict(Opening(job.workers, _circumstances(version)))}
+    for records in infer(job, files):
+        yield {"event": "records", "records": [record.to_json() for record in records]}
     yield {"event": "result"}
 
 
-def infer(job: Job) -> Generator[Record, None, None]:
-    """One record for each image, in the order in which they are finished.
+def _circumstances(library: str | None) -> dict[str, str | None]:
+    here = machine.environment()
+    processor = ", ".join(filter(None, (here["board"], here["cpu"], here["machine"])))  # kernels differ by it
+    return {"runtime": runtime_version(), "pillow": PIL.__version__, "processor": processor, "library": library}
+
+
+def infer(job: InferenceJob, files: Files) -> Generator[list[Record], None, None]:
+    """One record for each image, some at a time, in the order in which they are finished.
 
     Nothing of an image but its record is held. Closing the generator ends the workers.
 
@@ -146,12 +187,10 @@ def infer(job: Job) -> Generator[Record, None, None]:
         ModelError: a model cannot be run, gives scores that are not finite, or a worker died.
         DelegateError: the delegate cannot be loaded, or does not run the model.
     """
-    if job.images:
-        rehearse(Path(job.models[0]), 1, choose(job.delegate, job.delegate_options), job.minimum_runtime)
     workers: dict[Connection, BaseProcess] = {}
     try:
         for _ in range(min(job.workers, len(job.images))):
-            connection, process = _start(job)
+            connection, process = _start(job, files)
             workers[connection] = process
         shares = _shares(len(job.images), len(workers))
         busy = dict.fromkeys(workers, 0)
@@ -162,7 +201,7 @@ def infer(job: Job) -> Generator[Record, None, None]:
             for connection in [connection for connection in busy if connection in ready]:
                 records = _receive(connection, workers[connection])
                 busy[connection] += _send_next(connection, shares) - 1
-                yield from records
+                yield records
     finally:
         for process in workers.values():
             process.terminate()
@@ -171,29 +210,15 @@ def infer(job: Job) -> Generator[Record, None, None]:
             connection.close()
 
 
-def _start(job: Job) -> tuple[Connection, BaseProcess]:
+def _start(job: InferenceJob, files: Files) -> tuple[Connection, BaseProcess]:
     # A fork has numpy, Pillow and the runtime loaded already: it takes 10 ms, where a new interpreter takes 300 and
     # more memory. It is safe because no kernel runs here: an interpreter of one thread leaves no thread behind.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(job, theirs, os.getpid()), daemon=True)
-    with _without_interrupts():
-        process.start()
+    process = context.Process(target=_work, args=(job, files, theirs, os.getpid()), daemon=True)
+    process.start()
     theirs.close()  # so that the death of the worker is the end of the stream
     return ours, process
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C goes to every process of a terminal: those that start within never see it, since the parent ends them."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shares(images: int, workers: int) -> Iterator[range]:
@@ -229,11 +254,11 @@ def _receive(connection: Connection, process: BaseProcess) -> list[Record]:
     return records
 
 
-def _work(job: Job, connection: Connection, parent: int) -> None:
+def _work(job: InferenceJob, files: Files, connection: Connection, parent: int) -> None:
     """The life of a worker: models first, then the records of each share that comes, while the parent lives."""
     with suppress(EOFError, ConnectionError):
         try:
-            sight = _Sight(job)
+            sight = _Sight(job, files)
             while _await(connection, parent):
                 connection.send([sight.record(image) for image in connection.recv()])
         except LiteToolkitError as error:
@@ -252,25 +277,26 @@ def _await(connection: Connection, parent: int) -> bool:
 class _Sight:
     """The models of a job, loaded, and what turns pixels into their inputs."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, job: InferenceJob, files: Files) -> None:
+        self.job, self.folder = job, Path(files["images"])
         self.spec = PreprocessingSpec.from_json(job.preprocessing)
-        delegates = [choose(job.delegate, job.delegate_options), *[XNNPACK] * (len(job.models) - 1)]
-        self.models = [Model(Path(path), 1, delegate) for path, delegate in zip(job.models, delegates)]
+        self.paths = [Path(files[name]) for name in MODELS if name in files]
+        delegates = choose(job.delegate, job.delegate_options), XNNPACK
+        self.models = [Model(path, 1, delegate) for path, delegate in zip(self.paths, delegates)]
         self.tables = [input_table(model, self.spec) for model in self.models]
 
     def record(self, image: int) -> Record:
-        path = self.job.images[image]
+        path = self.folder / self.job.images[image]
         try:
-            pixels = self.spec.pixels(read_image(Path(path)))
+            pixels = self.spec.pixels(read_image(path))
         except ImageError as error:
             reason = str(error)
-            return Record(image, error=reason[len(path) + 2 :] if reason.startswith(f"{path}: ") else reason)
+            return Record(image, error=reason[len(f"{path}: ") :] if reason.startswith(f"{path}: ") else reason)
         return Record(image, tuple(self._answer(number, pixels, path) for number in range(len(self.models))))
 
-    def _answer(self, number: int, pixels: NDArray[np.uint8], path: str) -> Answer:
+    def _answer(self, number: int, pixels: NDArray[np.uint8], path: Path) -> Answer:
         scores = self.models[number].run(look_up(self.tables[number], pixels))
-        return answer(finite(scores, self.job.models[number], path), self.job.top)
+        return answer(finite(scores, str(self.paths[number]), str(path)), self.job.top)
 
 
 def input_table(model: Model, spec: PreprocessingSpec) -> NDArray[Any]:

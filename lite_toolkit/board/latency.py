@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from array import array
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +17,20 @@ import numpy as np
 
 from lite_toolkit.board import machine
 from lite_toolkit.board.distribution import Distribution
+from lite_toolkit.board.job import Job
 from lite_toolkit.errors import DelegateError, ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.runtime import delegates, interpreter
-from lite_toolkit.runtime.nodes import delegate_nodes, partition
+from lite_toolkit.runtime.nodes import Partition, delegate_nodes, partition
 from lite_toolkit.runtime.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Any
 
-    Event = dict[str, Any]
-    Job = Mapping[str, Any]
+    from lite_toolkit.board.job import Event
+
     Measuring = Generator[Event, None, Sequence[int]]
 
 SEED = 0  # of the random inputs
@@ -42,30 +43,136 @@ _CHUNK_SECONDS = 0.5  # between two reports of progress
 _COUNTABLE_SECONDS = 0.5  # the kernel counts processor time in steps of 0.01 seconds
 
 
-def benchmark(job: Job) -> Iterator[Event]:
-    """The runner's job "benchmark": one model with one number of threads.
+@dataclass(frozen=True)
+class LatencyJob(Job):
+    """A model to measure with one number of threads.
+
+    Attributes:
+        threads: for the kernels.
+        delegate, delegate_options: for `delegates.choose`, on the machine that measures.
+        minimum_runtime: of an Edge TPU, for a model that is compiled for it; None for any other.
+        require_full_delegation: fail where the delegate leaves a node to others.
+        runs, seconds: at least so many inferences, for at least so long,
+        max_seconds: but not longer.
+        sustained_seconds: run on for so long; 0 for not at all.
+        preprocessing: of the image, where there is one, as `PreprocessingSpec.to_json` writes it.
+    """
+
+    NAME = "benchmark"
+
+    threads: int
+    delegate: str
+    delegate_options: Mapping[str, str]
+    minimum_runtime: int | None
+    require_full_delegation: bool
+    runs: int
+    seconds: float
+    max_seconds: float
+    sustained_seconds: float
+    preprocessing: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Times:
+    """Wall times of runs.
+
+    Attributes:
+        distribution: of all runs.
+        runs_ns: of each in their order, or of evenly spaced ones, see `spaced`.
+    """
+
+    distribution: Distribution
+    runs_ns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs_ns or min(self.runs_ns) <= 0:
+            raise ValueError("runs_ns must hold a run, and each takes time")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of the way from an image file to the scores.
+
+    `prepare` reads and decodes the file, crops, resizes and normalises; `quantize` turns that into the input's type and
+    sets it; `invoke` is the inference; `total` all three.
+    """
+
+    prepare: Times
+    quantize: Times
+    invoke: Times
+    total: Times
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory before the model, and at most until the last run; None where the system does not tell."""
+
+    before_bytes: int | None
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Second(machine.State):
+    """The runs since the machine's state was read last: when that was, in seconds since the start."""
+
+    seconds: float
+    distribution: Distribution
+
+
+@dataclass(frozen=True)
+class LatencyResult:
+    """What was measured; "_ns" are whole nanoseconds.
+
+    Attributes:
+        delegate, library, library_version: the delegate as it was chosen, and what it is.
+        load_average, before, after: the machine before the model was loaded, and after the runs.
+        init_ns, first_ns: from the file to allocated tensors, the runtime imported before; the first inference.
+        nodes: who runs them.
+        threads_started: how many threads came with the model.
+        warm_up_ns, steady: see `warm_up`.
+        latency: of the runs that count.
+        others_busy: how many processors worked for other programs during the runs; None after too short a time.
+        memory: see there.
+        pipeline: of the way from an image file.
+        sustained: see `Second`.
+    """
+
+    delegate: str
+    library: str | None
+    library_version: str | None
+    environment: machine.Environment
+    load_average: float | None
+    before: machine.State
+    init_ns: int
+    nodes: Partition
+    first_ns: int
+    threads_started: int | None
+    warm_up_ns: tuple[int, ...]
+    steady: bool
+    latency: Times
+    others_busy: float | None
+    memory: Memory
+    after: machine.State
+    pipeline: Pipeline | None
+    sustained: tuple[Second, ...]
+
+
+def benchmark(job: LatencyJob, files: Mapping[str, str]) -> Iterator[Event]:
+    """The runner's job "benchmark".
 
     Args:
-        job: "files" has "model" and, where the way from an image file to the scores is wanted too, "image".
-            "threads". "delegate" and "delegate_options", for `delegates.choose`; "minimum_runtime" of a model that is
-            compiled for an Edge TPU, or null. "require_full_delegation". "runs" and "seconds", both to be reached
-            before "max_seconds". "sustained_seconds", 0 for none. "preprocessing" of the image, as
-            `PreprocessingSpec.to_json` writes it.
+        job: what to do.
+        files: "model" and, where the way from an image file to the scores is wanted too, "image".
 
     Yields:
-        Progress, and one result. Its times are whole nanoseconds: "init_ns", from the file to allocated tensors, the
-        runtime imported before; "first_ns", the first inference; "warm_up_ns" and "steady", see `warm_up`; "latency",
-        the `times` of the runs that count; "pipeline", those of each stage of the way from an image file; "sustained",
-        see there. "nodes" says who runs them, "threads_started" how many threads
-        came with the model, "memory" how many bytes were resident before it and at most until the last run,
-        "others_busy" how many processors worked for other programs during the runs, or null after too short a time.
+        Progress, and one `LatencyResult`, as JSON.
 
     Raises:
         ModelError, DelegateError, ImageError: the model, delegate or image cannot be used.
     """
-    model, threads = Path(job["files"]["model"]), int(job["threads"])
-    delegate = delegates.choose(job["delegate"], job["delegate_options"])
-    version = rehearse(model, threads, delegate, job["minimum_runtime"])
+    model, threads = Path(files["model"]), job.threads
+    delegate = delegates.choose(job.delegate, job.delegate_options)
+    version = rehearse(model, threads, delegate, job.minimum_runtime)
     result: Event = {"event": "result", "delegate": delegate.name, "library": delegate.library}
     result["library_version"] = version
     result["environment"] = {**machine.environment(), "runtime": interpreter.runtime_version(), "numpy": np.__version__}
@@ -73,7 +180,7 @@ def benchmark(job: Job) -> Iterator[Event]:
     resident, _ = machine.resident_bytes()
     alone = machine.threads()
     loaded, result["init_ns"], nodes = _load(model, threads, delegate)
-    if job["require_full_delegation"]:
+    if job.require_full_delegation:
         _require_full(nodes, delegate)
     result["nodes"] = asdict(nodes)
     fill(loaded)
@@ -83,11 +190,13 @@ def benchmark(job: Job) -> Iterator[Event]:
     result["warm_up_ns"] = spaced(warming)
     runs, result["others_busy"] = yield from _runs(loaded.invoke, job)
     result["latency"] = times(runs)
+    result["pipeline"] = None
     result["memory"] = {"before_bytes": resident, "peak_bytes": machine.resident_bytes()[1]}
-    if "image" in job["files"]:
-        result["pipeline"] = yield from _pipeline(loaded, job)
+    if job.preprocessing:
+        spec = PreprocessingSpec.from_json(job.preprocessing)
+        result["pipeline"] = yield from _pipeline(loaded, job, Path(files["image"]), spec)
     result["after"] = machine.state()
-    result["sustained"] = yield from _sustained(loaded.invoke, job["sustained_seconds"])
+    result["sustained"] = yield from _sustained(loaded.invoke, job.sustained_seconds)
     yield result
 
 
@@ -181,7 +290,7 @@ def _require_full(nodes: Any, delegate: delegates.Delegate) -> None:
         raise DelegateError(f"{message}: the runtime's own kernels run {kernels}")
 
 
-def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[Sequence[int], float | None]]:
+def _runs(run: Callable[[], object], job: LatencyJob) -> Generator[Event, None, tuple[Sequence[int], float | None]]:
     """The runs that count, and how many processors worked for other programs in the meantime."""
     started, busy, own = time.perf_counter(), machine.busy_seconds(), time.process_time()
     taken = yield from _measure(run, job)
@@ -192,10 +301,10 @@ def _runs(run: Callable[[], object], job: Job) -> Generator[Event, None, tuple[S
     return taken, max(0.0, (now - busy - own) / elapsed)
 
 
-def _measure(run: Callable[[], object], job: Job) -> Measuring:
+def _measure(run: Callable[[], object], job: LatencyJob) -> Measuring:
     """At least as many runs, and for as long, as the job says, but no longer than its maximum."""
     taken = array("q")
-    runs, seconds, limit = job["runs"], job["seconds"], job["max_seconds"]
+    runs, seconds, limit = job.runs, job.seconds, job.max_seconds
     started = time.perf_counter()
     while True:
         elapsed = time.perf_counter() - started
@@ -207,13 +316,10 @@ def _measure(run: Callable[[], object], job: Job) -> Measuring:
         taken.extend(run_for(run, min(rest, limit - elapsed, _CHUNK_SECONDS)))
 
 
-def _pipeline(loaded: Any, job: Job) -> Generator[Event, None, dict[str, Event]]:
-    """Times of each stage, from an image file to the scores.
-
-    "prepare" reads and decodes the file, crops, resizes and normalises; "quantize" turns that into the input's type and
-    sets it; "invoke" is the inference; "total" all three.
-    """
-    image, spec = Path(job["files"]["image"]), PreprocessingSpec.from_json(job["preprocessing"])
+def _pipeline(
+    loaded: Any, job: LatencyJob, image: Path, spec: PreprocessingSpec
+) -> Generator[Event, None, dict[str, Event]]:
+    """Times of each stage, see `Pipeline`."""
     details = loaded.get_input_details()[0]
     info = interpreter.tensor_info(details)
     if info.shape != (1, spec.height, spec.width, 3):

@@ -10,19 +10,38 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 ROOT = Path("/")
 
 
+@dataclass(frozen=True)
+class Environment:
+    """What a machine is, and its software; None where it does not tell."""
+
+    board: str | None
+    cpu: str | None
+    machine: str | None
+    processors: int
+    governors: tuple[str, ...]
+    system: str | None
+    os: str | None
+    kernel: str | None
+    python: str | None
+    runtime: str | None
+    numpy: str | None
+
+
 def environment(root: Path = ROOT) -> dict[str, Any]:
-    """What the machine is: a flat JSON object; null where it does not tell.
+    """What the machine is: an `Environment` as JSON, without runtime and numpy.
 
     Args:
         root: where proc, sys and etc are.
@@ -40,13 +59,23 @@ def environment(root: Path = ROOT) -> dict[str, Any]:
     }
 
 
-def state(root: Path = ROOT) -> dict[str, Any]:
-    """How it fares now.
+@dataclass(frozen=True)
+class State:
+    """How a machine fares.
 
-    Returns:
-        "frequencies_khz", one for each processor; "temperatures_celsius" by thermal zone and type; "throttled", the
-        flags of a Raspberry Pi's firmware as a number (see `THROTTLED`), or null.
+    Attributes:
+        frequencies_khz: of each processor.
+        temperatures_celsius: by thermal zone and type.
+        throttled: the flags of a Raspberry Pi's firmware as a number (see `THROTTLED`), or None.
     """
+
+    frequencies_khz: tuple[int, ...]
+    temperatures_celsius: Mapping[str, float]
+    throttled: int | None
+
+
+def state(root: Path = ROOT) -> dict[str, Any]:
+    """How it fares now, a `State` as JSON."""
     return {
         "frequencies_khz": [int(told) for told in _texts(root, "cpufreq/scaling_cur_freq")],
         "temperatures_celsius": _temperatures(root),

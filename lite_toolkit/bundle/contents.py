@@ -99,6 +99,17 @@ def damaged(bundle: Bundle) -> dict[str, str]:
     return {path: what for path, what in wrong.items() if what} | dict.fromkeys(unlisted(bundle), "is not listed")
 
 
+def require_intact(bundle: Bundle) -> None:
+    """Refuse a bundle that is damaged.
+
+    Raises:
+        TamperedError: it is.
+    """
+    problems = damaged(bundle)
+    if problems:
+        raise TamperedError(f"{bundle.folder}: {', '.join(f'{path} {problem}' for path, problem in problems.items())}")
+
+
 def unlisted(bundle: Bundle) -> Iterator[str]:
     """What lies in the bundle's folders beside the files and folders that it names."""
     folders = {parent for file in bundle.files for parent in PurePosixPath(file.path).parents}

@@ -1,20 +1,19 @@
 """Whether a machine sees in a bundle's golden images what the bundle says, and if not, at which stage it parts."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from lite_toolkit.board.golden import STAGES, Difference
+from lite_toolkit.board.golden import STAGES, Difference, GoldenJob, GoldenResult, Stages
 from lite_toolkit.bundle import contents, vectors
 from lite_toolkit.bundle.contents import Bundle
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.decoding import encode_fields
-from lite_toolkit.devices import jobs
-from lite_toolkit.errors import JobError
+from lite_toolkit.devices import profiles
+from lite_toolkit.devices.profiles import Profile
+from lite_toolkit.errors import require_range
 from lite_toolkit.progress import Steps
-
-THREADS = 1
+from lite_toolkit.runtime import processors
 
 
 @dataclass(frozen=True)
@@ -63,47 +62,59 @@ class Parity:
         return [stage for stage in self.stages if not stage.good]
 
 
-def compare(
-    bundle: Bundle,
-    steps: Steps,
-    run: jobs.Run = jobs.run,
-    *,
-    threads: int = THREADS,
-    delegate: str = "xnnpack",
-    delegate_options: Mapping[str, str] | None = None,
-) -> Parity:
-    """Recompute the golden vectors, in a process of its own or on a board.
+@dataclass(frozen=True)
+class Request:
+    """A bundle to verify, and where.
+
+    Attributes:
+        bundle: from `contents.read`.
+        threads: for the kernels; None is the device's own, or 1.
+        delegate, delegate_options: for `delegates.choose`, on the device; None is the device's own.
+        device: what computes the golden vectors, see `profiles.load`; by default this machine.
+    """
+
+    bundle: Bundle
+    threads: int | None = None
+    delegate: str | None = None
+    delegate_options: Mapping[str, str] = field(default_factory=dict)
+    device: Profile = field(default_factory=profiles.here)
+
+    def __post_init__(self) -> None:
+        require_range("--threads", self.threads, 1, processors.MAXIMUM)
+
+
+def compare(request: Request, steps: Steps | None = None) -> Parity:
+    """Recompute the golden vectors, where the request says.
 
     Args:
-        bundle: its files are intact, see `contents.damaged`.
-        steps: are shown how far it is.
-        run: what runs the job.
-        threads: for the kernels.
-        delegate, delegate_options: as for `delegates.choose`, on the machine that runs it.
+        request: what to verify.
+        steps: shows how far it is.
 
     Raises:
+        TamperedError: a file of the bundle is not what it was.
         JobError: the job failed, could not be run, or answered for other images than it was asked for.
     """
-    recorded = bundle.golden
-    job = {
-        "job": "golden",
-        "preprocessing": bundle.preprocessing.to_json(),
-        "pixels_sha256": [vector.pixels_sha256 for vector in recorded.vectors],
-        "threads": threads,
-        "delegate": delegate,
-        "delegate_options": dict(delegate_options or {}),
-    }
+    bundle, device, steps = request.bundle, request.device, steps or Steps()
+    contents.require_intact(bundle)
+    recorded, chosen = bundle.golden, device.delegation(request.delegate, request.delegate_options)
+    job = GoldenJob(
+        preprocessing=bundle.preprocessing.to_json(),
+        pixels_sha256=tuple(vector.pixels_sha256 for vector in recorded.vectors),
+        threads=request.threads or device.threads or 1,
+        delegate=chosen.name,
+        delegate_options=chosen.options,
+    )
     files = {"model": bundle.folder / contents.MODEL, **vectors.job_files(bundle.folder, recorded.vectors)}
-    with steps.step("golden vectors"):
-        result = jobs.result(run(job, files), steps)
-    if len(result["stages"]) != len(recorded.vectors):
-        raise JobError(f"{len(result['stages'])} golden images were answered for: must be {len(recorded.vectors)}")
-    return Parity(str(result["runtime"]), tuple(_stage(name, result["stages"], recorded) for name in STAGES))
+    with steps.step("golden vectors"), device.start() as session:
+        result = session.result(job, files, GoldenResult, steps)
+    if len(result.stages) != len(recorded.vectors):
+        session.refuse(f"answered for {len(result.stages)} golden images: must be {len(recorded.vectors)}")
+    return Parity(result.runtime, tuple(_stage(name, result.stages, recorded) for name in STAGES))
 
 
-def _stage(name: str, found: list[Mapping[str, Any]], recorded: Golden) -> Stage:
+def _stage(name: str, found: Sequence[Stages], recorded: Golden) -> Stage:
     step = {"quantize": recorded.input_step, "kernel": recorded.output_step, "whole": recorded.output_step}
-    told = [_told(name, image[name]) for image in found]
+    told: list[Difference] = [getattr(image, name) for image in found]
     return Stage(
         name=name,
         values=max(1, sum(one.values for one in told)),
@@ -111,11 +122,3 @@ def _stage(name: str, found: list[Mapping[str, Any]], recorded: Golden) -> Stage
         largest_steps=max(one.largest for one in told) / step.get(name, 1.0),
         tolerance_steps=recorded.tolerance_steps.get(name),
     )
-
-
-def _told(name: str, found: Mapping[str, Any]) -> Difference:
-    """What a board, which is not trusted, says of a stage of one image."""
-    told = Difference(int(found["values"]), int(found["differing"]), float(found["largest"]))
-    if not (0 <= told.differing <= told.values and 0 <= told.largest < math.inf):
-        raise JobError(f"{told} was answered for stage {name}: no difference can be so")
-    return told

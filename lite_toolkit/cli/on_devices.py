@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from lite_toolkit.errors import JobError, LiteToolkitError
 from lite_toolkit.progress import Steps
 
 if TYPE_CHECKING:
-    from lite_toolkit.devices.jobs import Run
     from lite_toolkit.devices.profiles import Profile
     from lite_toolkit.reports.devices import OfDevice, Several
 
@@ -56,12 +55,23 @@ class Outcomes(Generic[T]):
             raise JobError(f"{len(self.failed)} of {len(self.found) + len(self.failed)} devices failed")
 
 
-def run_on(devices: Sequence["Profile"], work: Callable[["Profile", "Run", Steps], T]) -> Outcomes[T]:
+class _Placed(Protocol):
+    """A request that says where."""
+
+    @property
+    def device(self) -> "Profile":
+        """What does it."""
+
+
+Q = TypeVar("Q", bound=_Placed)
+
+
+def run_on(requests: Sequence[Q], work: Callable[[Q, Steps], T]) -> Outcomes[T]:
     """Do the work on all devices, with progress: of its steps on one, of the whole on several.
 
     Args:
-        devices: where to work.
-        work: is given a device, what runs jobs there, and what shows its steps.
+        requests: one for each device.
+        work: is given a request, and what shows its steps.
 
     Raises:
         LiteToolkitError: there is one device, and the work failed there.
@@ -71,15 +81,15 @@ def run_on(devices: Sequence["Profile"], work: Callable[["Profile", "Run", Steps
     from lite_toolkit.devices.side_by_side import side_by_side
 
     steps = ShownSteps()
-    if len(devices) == 1:
-        outcomes = side_by_side(devices, lambda device, run: work(device, run, steps))
+    if len(requests) == 1:
+        outcomes = side_by_side(requests, lambda request: work(request, steps))
     else:
-        with steps.step(f"{len(devices)} devices"):
-            outcomes = side_by_side(devices, lambda device, run: work(device, run, Steps()))
-    named = list(zip((device.name for device in devices), outcomes, strict=True))
+        with steps.step(f"{len(requests)} devices"):
+            outcomes = side_by_side(requests, lambda request: work(request, Steps()))
+    named = [(request.device.name, outcome) for request, outcome in zip(requests, outcomes, strict=True)]
     failed = {name: outcome for name, outcome in named if isinstance(outcome, LiteToolkitError)}
-    if len(devices) == 1 and failed:
-        raise failed[devices[0].name]
+    if len(requests) == 1 and failed:
+        raise failed[requests[0].device.name]
     done = Outcomes({name: outcome for name, outcome in named if not isinstance(outcome, LiteToolkitError)}, failed)
     if not done.found:
         done.complain()

@@ -3,8 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 
-from lite_toolkit.board.checkup import Finding
-from lite_toolkit.devices import jobs
+from lite_toolkit.board.checkup import Checkup, CheckupJob, Finding
 from lite_toolkit.devices.profiles import Profile
 from lite_toolkit.devices.side_by_side import side_by_side
 from lite_toolkit.errors import LiteToolkitError
@@ -33,11 +32,11 @@ def extras() -> list[Finding]:
     return [_extra(extra, importlib.util.find_spec(module) is not None) for extra, module in EXTRAS.items()]
 
 
-def _examine(device: Profile, run: jobs.Run) -> list[Finding]:
-    options = {"delegate": device.delegate, "delegate_options": dict(device.delegate_options)}
-    result = jobs.result(run({"job": "doctor", "runtime": device.runtime, **options}, {}), Steps())
-    found = [Finding(**{key: str(value) for key, value in finding.items()}) for finding in result["findings"]]
-    return found if device.host else [*found, *extras()]
+def _examine(device: Profile) -> list[Finding]:
+    job = CheckupJob(device.runtime, device.delegate, device.delegate_options)
+    with device.start() as session:
+        found = session.result(job, {}, Checkup, Steps()).findings
+    return [*found, *([] if device.host else extras())]
 
 
 def _failure(device: Profile, error: LiteToolkitError) -> list[Finding]:

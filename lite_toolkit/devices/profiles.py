@@ -1,6 +1,5 @@
 """Device profiles: small TOML files that say what a board is and how to reach it; `devices/README.md` decodes them."""
 
-import functools
 import os.path
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,14 @@ class Reference:
     variant: Line
     latency_ms: Positive
     source: Line
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """A delegate, by its name and options as `delegates.choose` takes them on the machine that runs the model."""
+
+    name: str
+    options: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,21 @@ class Profile:
             ssh.target(self.host)
         delegates.choose(self.delegate, self.delegate_options)
 
-    @property
-    def run(self) -> jobs.Run:
-        """What runs jobs there."""
+    def delegation(self, name: str | None, options: Mapping[str, str]) -> Delegation:
+        """The delegate of a name, or the device's own where that is None."""
+        if name is None:
+            return Delegation(self.delegate, {**self.delegate_options, **options})
+        return Delegation(name, dict(options))
+
+    def start(self) -> jobs.Session:
+        """Start a process for a job there.
+
+        Raises:
+            JobError: there is no ssh here.
+        """
         if self.host is None:
-            return jobs.run
-        return functools.partial(ssh.run, ssh.target(self.host, python=self.python, config=self.ssh_config))
+            return jobs.start()
+        return ssh.start(ssh.target(self.host, python=self.python, config=self.ssh_config))
 
 
 HERE, ANY = "local", "linux"  # the profiles of this machine, and of a target of ssh that nothing else is known of
@@ -101,6 +117,11 @@ def load(text: str) -> Profile:
         path = shipped.folder("devices") / f"{text}.toml"
     profile = decode(Profile, shipped.read_toml(path, DeviceError), str(path), DeviceError, name=path.stem)
     return replace(profile, ssh_config=path.parent / profile.ssh_config) if profile.ssh_config else profile
+
+
+def here() -> Profile:
+    """The profile of this machine."""
+    return load(HERE)
 
 
 def load_all(texts: Sequence[str]) -> list[Profile]:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.board.inference import Answer, Job, Record, fits, infer
+from lite_toolkit.board.inference import InferenceJob, Opening, Record
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.ground_truth import GroundTruth, Numbering
-from lite_toolkit.devices import jobs
+from lite_toolkit.devices import profiles
+from lite_toolkit.devices.jobs import Events, Session
+from lite_toolkit.devices.profiles import Delegation, Profile
 from lite_toolkit.documents import sha256
-from lite_toolkit.errors import ImageError, JobError, ModelError
+from lite_toolkit.errors import ImageError, ModelError, UsageError, require_range
 from lite_toolkit.images.files import find_images
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement import accuracy
@@ -25,11 +27,9 @@ from lite_toolkit.measurement.description import Description, describe, together
 from lite_toolkit.measurement.journal import Journal
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime import processors
-from lite_toolkit.runtime.delegates import XNNPACK, has_library
-from lite_toolkit.runtime.interpreter import runtime_version
+from lite_toolkit.runtime.delegates import XNNPACK, has_library, is_edgetpu
 
 TOP = 5
-Infer = Callable[[Job], Generator[Record, None, None]]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,15 @@ class Request:
         top: every k to count besides 1; none is 5, where there are so many classes.
         workers: number of processes; None is one for each processor, or a single one for a delegate's library, which
             may stand for a device that one process owns.
-        delegate, delegate_options: for `delegates.choose`, where the model runs; the reference is left to XNNPACK.
+        delegate, delegate_options: for `delegates.choose`, where the model runs; None is the device's own. The
+            reference is left to XNNPACK.
         resume: file that holds what is done, to continue there.
-        device: name of the board that runs the models; None is this machine.
+        device: what runs the models, see `profiles.load`; by default this machine.
+        min_top1: the least top-1 that is wanted, in percent.
+        max_drop: the most points of top-1 that may be lost to the reference.
+
+    Raises:
+        UsageError: a value is out of range, or means nothing with others.
     """
 
     model: Path
@@ -61,15 +67,32 @@ class Request:
     preprocessing: Sized | None = None
     top: tuple[int, ...] = ()
     workers: int | None = None
-    delegate: str = XNNPACK.name
+    delegate: str | None = None
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     resume: Path | None = None
-    device: str | None = None
+    device: Profile = field(default_factory=profiles.here)
+    min_top1: float | None = None
+    max_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_drop is not None and self.reference is None:
+            raise UsageError("--max-drop is the drop from a --reference: pass that too")
+        require_range("--top", min(self.top, default=None), 1)
+        require_range("--workers", self.workers, 1, processors.MAXIMUM)
+        for option, percent in (("--min-top1", self.min_top1), ("--max-drop", self.max_drop)):
+            require_range(option, percent, 0, 100)
+        if is_edgetpu(self.delegation.name) and (self.workers or 1) > 1:
+            raise UsageError(f"--workers {self.workers}: an Edge TPU serves one process at a time")
 
     @property
-    def models(self) -> list[Path]:
-        """The model, and the reference if there is one."""
-        return [self.model, *([self.reference] if self.reference else [])]
+    def files(self) -> dict[str, Path]:
+        """The models, by their names in the job."""
+        return {"model": self.model, **({"reference": self.reference} if self.reference else {})}
+
+    @property
+    def delegation(self) -> Delegation:
+        """The delegate that runs the model, on its device."""
+        return self.device.delegation(self.delegate, self.delegate_options)
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,7 @@ class Evaluation:
     """What `evaluate` found.
 
     Attributes:
-        request: what was asked for.
+        request: what was asked for, with the delegate that ran the model.
         sha256: of each model's file, in hex.
         preprocessing: of the images.
         truth: where the true classes come from.
@@ -87,7 +110,7 @@ class Evaluation:
         pairing: of model and reference.
         names: class index -> name, where names are known.
         notes: what the user should know, one sentence each.
-        workers: number of processes; None for one for each processor of a board.
+        workers: number of processes.
         seconds: wall time of each step.
         resumed: images taken from the file to resume.
     """
@@ -102,9 +125,20 @@ class Evaluation:
     pairing: Pairing | None
     names: Mapping[int, str]
     notes: tuple[str, ...]
-    workers: int | None
+    workers: int
     seconds: Mapping[str, float]
     resumed: int
+
+    @property
+    def missed(self) -> str | None:
+        """Which limit of the request it misses, and by how much."""
+        least, most, top1 = self.request.min_top1, self.request.max_drop, self.results[0].top[1].percent
+        drop = -self.pairing.change_points if self.pairing else 0.0
+        if least is not None and top1 < least:
+            return f"is {top1:.2f}%, less than {least:g}%"
+        if most is not None and drop > most:
+            return f"drops by {drop:.2f} points, more than {most:g}"
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,51 +175,50 @@ class _Models:
     about: Description
     sha256: tuple[str, ...]
     numbering: Numbering
-    runtime: str | None  # here; None on a board
 
 
-def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run | None = None) -> Evaluation:
-    """Classify every image, and count.
+def evaluate(request: Request, steps: Steps | None = None) -> Evaluation:
+    """Classify every image, where the request says, and count.
 
     Args:
         request: what to evaluate.
         steps: shows how far it is.
-        elsewhere: runs the job "inference" on a board; None is here.
 
     Raises:
-        DelegateError, JobError: the delegate cannot be loaded, or does not run the model; a board fails.
-        ModelError: a model cannot be run, the two do not belong together, or the preprocessing contradicts a manifest.
+        JobError: the device cannot be reached, or the delegate or a model cannot be run there.
+        DelegateError, ModelError: a model is none that can run there, the two do not belong together, or the
+            preprocessing contradicts a manifest.
         ImageError: there are no images, no ground truth, or no image that can be read.
         OutputError: the file to resume is another evaluation's, or cannot be written.
     """
     steps = steps or Steps()
-    with steps.step("models"):
-        models = _load(request)
-        top = _top(request.top, models.about.classes)
-    with steps.step("ground truth"):
-        names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
-        truth = ground_truth.read(request.data, names, models.numbering, request.table)
-    with steps.step("images"):
-        job = _job(request, models, names, max(top))
-        there = functools.partial(_infer_elsewhere, request, elsewhere, models.about.classes) if elsewhere else infer
-        records = _run(job, _identity(job, names, models, request.device), request.resume, steps, there)
+    with request.device.start() as session:
+        with steps.step("models"):
+            models = _load(request)
+            top = _top(request.top, models.about.classes)
+        with steps.step("ground truth"):
+            names = [path.relative_to(request.data).as_posix() for path in find_images(request.data)]
+            truth = ground_truth.read(request.data, names, models.numbering, request.table)
+        with steps.step("images"):
+            records, workers = _run(session, request, models, names, max(top), steps)
     unreadable = tuple(f"{names[image]}: {records.errors[image]}" for image in sorted(records.errors))
     if len(unreadable) == len(names):
         raise ImageError(f"{request.data}: none of {len(names)} images can be read; the first: {unreadable[0]}")
     read = np.delete(np.arange(len(names)), list(records.errors))
     best, tied, classes = records.best[read], records.tied[read], truth.classes[read]
+    delegate = request.delegation
     return Evaluation(
-        request=request,
+        request=replace(request, delegate=delegate.name, delegate_options=delegate.options),
         sha256=models.sha256,
         preprocessing=models.about.preprocessing,
         truth=truth,
         images=len(read),
         unreadable=unreadable,
-        results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.models))),
+        results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.files))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
         notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth)),
-        workers=job.workers,
+        workers=min(workers, len(names)),
         seconds=steps.seconds,
         resumed=records.resumed,
     )
@@ -193,18 +226,14 @@ def evaluate(request: Request, steps: Steps | None = None, elsewhere: jobs.Run |
 
 def _load(request: Request) -> _Models:
     # The first as the delegate runs it. No model is run here: an Edge TPU serves one process.
-    delegates = (request.delegate, XNNPACK.name)
+    delegates, paths = (request.delegation.name, XNNPACK.name), list(request.files.values())
     sides = [
         describe(path, labels=request.labels, delegate=delegate)
-        for path, delegate in zip(request.models, delegates, strict=False)
+        for path, delegate in zip(paths, delegates, strict=False)
     ]
-    about = together(request.models, sides, request.preprocessing)
+    about = together(paths, sides, request.preprocessing)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
-    numbering = Numbering(about.classes, index, about.labels)
-    sha256 = tuple(sha256(path) for path in request.models)
-    # The runtime is loaded now, so that workers, which are forked, have it from the beginning.
-    runtime = None if request.device else runtime_version()
-    return _Models(about, sha256, numbering, runtime)
+    return _Models(about, tuple(map(sha256, paths)), Numbering(about.classes, index, about.labels))
 
 
 def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
@@ -214,81 +243,78 @@ def _top(wanted: Sequence[int], classes: int) -> tuple[int, ...]:
     return tuple(sorted({1, *(wanted or [min(TOP, classes)])}))
 
 
-def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> Job:
-    workers = request.workers or (1 if has_library(request.delegate) else 0 if request.device else processors.usable())
-    return Job(
-        models=tuple(map(str, request.models)),
-        preprocessing=models.about.preprocessing.to_json(),
-        images=tuple(str(request.data / name) for name in names),
-        top=top,
-        workers=min(workers, len(names)),
-        delegate=request.delegate,
-        delegate_options=dict(request.delegate_options),
-        minimum_runtime=models.about.minimum_runtime,
-    )
-
-
-def _run(job: Job, identity: Mapping[str, Any], resume: Path | None, steps: Steps, infer: Infer) -> _Records:
-    """Every image's record: from the file to resume, or by the workers."""
-    shape = len(job.images), len(job.models), job.top
+def _run(
+    session: Session, request: Request, models: _Models, names: Sequence[str], top: int, steps: Steps
+) -> tuple[_Records, int]:
+    """Every image's record, from the file to resume or by the workers, and the number of these."""
+    shape, classes = (len(names), len(request.files), top), models.about.classes
     records = _Records(np.full(shape, -1, np.int32), np.zeros(shape, bool), np.ones(shape[0], bool), {})
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(resume, identity, shape, records.add)) if resume else None
+        journal = None
+        if request.resume:
+            identity = _identity(request, models, names, top)
+            read = functools.partial(Record.from_json, shape=shape, classes=classes)
+            journal = stack.enter_context(Journal(request.resume, identity, read, records.add))
         todo = np.flatnonzero(records.missing).tolist()
-        found = stack.enter_context(closing(infer(replace(job, images=tuple(job.images[image] for image in todo)))))
-        for record in steps.track(found, len(todo)):
+        job = _job(request, models, [names[image] for image in todo], top)
+        events = stack.enter_context(closing(session.events(job, {"images": request.data, **request.files})))
+        opening = session.decoded(next(events), "opening", Opening)
+        if journal:
+            journal.begin(opening.circumstances)
+        for record in steps.track(_records(session, events, (len(todo), *shape[1:]), classes), len(todo)):
             numbered = replace(record, image=todo[record.image])
             if journal:
                 journal.append(numbered)
             records.add(numbered)
-    return replace(records, resumed=len(job.images) - len(todo))
+    return replace(records, resumed=len(names) - len(todo)), opening.workers
 
 
-def _infer_elsewhere(request: Request, run: jobs.Run, classes: int, job: Job) -> Generator[Record, None, None]:
-    """The records of a job that runs on a board, which are not trusted.
+def _job(request: Request, models: _Models, names: Sequence[str], top: int) -> InferenceJob:
+    delegate = request.delegation
+    return InferenceJob(
+        preprocessing=models.about.preprocessing.to_json(),
+        images=tuple(names),
+        top=top,
+        workers=request.workers or (1 if has_library(delegate.name) else 0),
+        delegate=delegate.name,
+        delegate_options=delegate.options,
+        minimum_runtime=models.about.minimum_runtime,
+    )
+
+
+def _records(session: Session, events: Events, shape: tuple[int, int, int], classes: int) -> Iterator[Record]:
+    """The records of a job, which are not trusted.
 
     Raises:
         JobError: one is not of this job, or there is not one of each image.
     """
-    awaited, shape = set(range(len(job.images))), (len(job.images), len(job.models), job.top)
-    models = {f"model{number}": path for number, path in enumerate(request.models)}
-    described = {
-        "job": "inference",
-        "models": list(models),
-        "preprocessing": job.preprocessing,
-        "images": [Path(image).relative_to(request.data).as_posix() for image in job.images],
-        "top": job.top,
-        "workers": job.workers,
-        "delegate": job.delegate,
-        "delegate_options": dict(job.delegate_options),
-        "minimum_runtime": job.minimum_runtime,
-    }
-    with closing(run(described, {"images": request.data, **models})) as events:
-        for event in events:
-            if event["event"] == "record":
-                answers = (Answer(tuple(answer["best"]), tuple(answer["tied"])) for answer in event["answers"])
-                record = Record(event["image"], tuple(answers), event["error"])
-                if not fits(record, shape, classes) or record.image not in awaited:
-                    must = f"one of each of {shape[0]} images, with {job.top} of {classes} classes by each model"
-                    raise JobError(f"{request.device} answered {str(record)[:100]}: must be {must}")
+    awaited = set(range(shape[0]))
+    for event in events:
+        for told in event.get("records", ()):
+            try:
+                record = Record.from_json(told, shape, classes)
                 awaited.remove(record.image)
-                yield record
+            except (ValueError, KeyError):
+                must = f"one of each of {shape[0]} images, with {shape[2]} of {classes} classes by each model"
+                session.refuse(f"answered {str(told)[:100]}: must be {must}")
+            yield record
     if awaited:
-        raise JobError(f"{request.device} did not answer for {len(awaited)} of {shape[0]} images")
+        session.refuse(f"did not answer for {len(awaited)} of {shape[0]} images")
 
 
-def _identity(job: Job, names: Sequence[str], models: _Models, device: str | None) -> dict[str, Any]:
-    """Everything that a record depends on; images by name and size, since reading all takes as long as evaluating."""
-    pairs = zip(names, job.images, strict=True)
-    images = (os.fsencode(name) + f"\0{Path(path).stat().st_size}\n".encode() for name, path in pairs)
+def _identity(request: Request, models: _Models, names: Sequence[str], top: int) -> dict[str, Any]:
+    """What a record depends on, as far as it is known here; see `Opening` for the rest.
+
+    Images are told by name and size, since reading all takes as long as evaluating.
+    """
+    images = (os.fsencode(name) + f"\0{(request.data / name).stat().st_size}\n".encode() for name in names)
     return {
         "models": list(models.sha256),
-        "preprocessing": job.preprocessing,
-        "top": job.top,
+        "preprocessing": models.about.preprocessing.to_json(),
+        "top": top,
         "images": {"count": len(names), "sha256": sha256(b"".join(images))},
-        "runtime": models.runtime,
-        "device": device,
-        "delegate": {"name": job.delegate, "options": dict(job.delegate_options)},
+        "device": request.device.name,
+        "delegate": {"name": request.delegation.name, "options": dict(request.delegation.options)},
     }
 
 

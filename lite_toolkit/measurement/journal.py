@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from lite_toolkit import outputs
-from lite_toolkit.board.inference import Answer, Record, fits
+from lite_toolkit.board.inference import Record
 from lite_toolkit.documents import document
 from lite_toolkit.errors import OutputError
 
 LONGEST_LINE = 1 << 20  # bytes; a thousand classes of two models have 20 thousand
-MAXIMUM_CLASSES = 1 << 31  # what int32 holds
 SYNCED_EVERY = 100  # records: a second's work, which is all that a power failure costs
 
 
@@ -25,20 +24,21 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, identity: Mapping[str, Any], shape: tuple[int, int, int], take: Callable[[Record], None]
+        self, path: Path, identity: Mapping[str, Any], read: Callable[[Any], Record], take: Callable[[Record], None]
     ) -> None:
         """Open a journal, or begin one.
 
         Args:
             path: the file.
-            identity: everything that the records depend on, as JSON; a journal of another is refused.
-            shape: number of images, of answers of each and of classes of each answer.
+            identity: what the records depend on and is known here, as JSON; a journal of another is refused.
+            read: makes a record of a line's JSON, or raises a ValueError.
             take: gets every record that is there.
 
         Raises:
             OutputError: the file is no journal, or that of another job, or damaged, or cannot be written.
         """
         self.path = path
+        self._header = document("journal", identity)
         self._unsynced = 0
         outputs.require_free([path], force=True)
         with self._writing():
@@ -46,7 +46,7 @@ class Journal:
             self._file: IO[bytes] = path.open("a+b")
         try:
             with self._writing():
-                self._read(_line(document("journal", identity)), shape, take)
+                self._found = self._read(read, take)
         except BaseException:
             self._file.close()
             raise
@@ -58,6 +58,20 @@ class Journal:
         with self._writing(), self._file:
             os.fsync(self._file.fileno())
 
+    def begin(self, circumstances: Mapping[str, Any]) -> None:
+        """Tell what else the records depend on, before the first is appended; a journal of another is refused.
+
+        Raises:
+            OutputError: it is another's, or cannot be written.
+        """
+        if self._found:
+            self._require(self._found, circumstances)
+        else:
+            with self._writing():
+                self._file.truncate(0)
+                self._file.write(_line({**self._header, **circumstances}))
+                self._file.flush()
+
     def append(self, record: Record) -> None:
         """Write one record.
 
@@ -65,35 +79,44 @@ class Journal:
             OutputError: the disk is full.
         """
         with self._writing():
-            self._file.write(_line(_to_json(record)))
+            self._file.write(_line(record.to_json()))
             self._file.flush()
             self._unsynced += 1
             if self._unsynced >= SYNCED_EVERY:
                 os.fsync(self._file.fileno())
                 self._unsynced = 0
 
-    def _read(self, header: bytes, shape: tuple[int, int, int], take: Callable[[Record], None]) -> None:
-        """Check the header, take the records, and cut off a torn line, or write the header of a new file."""
+    def _read(self, read: Callable[[Any], Record], take: Callable[[Record], None]) -> Mapping[str, Any] | None:
+        """Check the header, take the records, and cut off a torn line; None of a file without a whole header."""
         self._file.seek(0)
         first = self._file.readline(LONGEST_LINE)
-        if not first.endswith(b"\n") and header.startswith(first):
-            self._file.truncate(0)
-            self._file.write(header)
-            self._file.flush()
-            return
-        if first != header:
-            raise OutputError(f"{self.path} {_difference(first, header)}: name another file to --resume, or delete it")
+        opening = _line(self._header).rstrip(b"}\n")
+        if not first.endswith(b"\n") and (opening.startswith(first) or first.startswith(opening)):
+            return None
+        found = _parsed(first)
+        if found is None or found.get("schema") != self._header["schema"]:
+            raise self._refusal("is no journal of an evaluation")
+        self._require(found, self._header)
         whole = self._file.tell()
         for number, line in enumerate(iter(lambda: self._file.readline(LONGEST_LINE), b""), start=2):
             if not line.endswith(b"\n") and len(line) < LONGEST_LINE:
                 break
             try:
-                record = _from_json(json.loads(line), shape)
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                record = read(json.loads(line))
+            except (ValueError, RecursionError) as error:
                 raise OutputError(f"{self.path}, line {number}, is damaged: delete the file to start again") from error
             take(record)
             whole = self._file.tell()
         self._file.truncate(whole)
+        return found
+
+    def _require(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        differing = [key.replace("_", " ") for key in expected if key not in found or found[key] != expected[key]]
+        if differing:
+            raise self._refusal(f"is the journal of another evaluation, with another {' and '.join(differing)}")
+
+    def _refusal(self, what: str) -> OutputError:
+        return OutputError(f"{self.path} {what}: name another file to --resume, or delete it")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -107,28 +130,10 @@ def _line(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
-def _difference(first: bytes, header: bytes) -> str:
-    """What the first line of a file is instead of the header."""
-    expected = json.loads(header)
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of a line, if it is one."""
     try:
-        found = json.loads(first)
+        found = json.loads(line)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("schema") != expected["schema"]:
-        return "is no journal of an evaluation"
-    differing = [key for key in expected if found.get(key) != expected[key]]
-    return f"is the journal of another evaluation, with another {' and '.join(differing).replace('_', ' ')}"
-
-
-def _to_json(record: Record) -> dict[str, Any]:
-    if record.error is not None:
-        return {"image": record.image, "error": record.error}
-    return {"image": record.image, "answers": [[answer.best, answer.tied] for answer in record.answers]}
-
-
-def _from_json(found: dict[str, Any], shape: tuple[int, int, int]) -> Record:
-    image, answers = found["image"], (Answer(tuple(best), tuple(tied)) for best, tied in found.get("answers", ()))
-    record = Record(image, tuple(answers), found.get("error"))
-    if not fits(record, shape, MAXIMUM_CLASSES):
-        raise ValueError
-    return record
+        return None
+    return found if isinstance(found, dict) else None

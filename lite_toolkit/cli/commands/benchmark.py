@@ -1,11 +1,11 @@
 """`lite-toolkit benchmark`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from lite_toolkit.cli.commands.options import (
     ANY_PATH,
@@ -13,7 +13,6 @@ from lite_toolkit.cli.commands.options import (
     Command,
     Delivery,
     Number,
-    delegate_on,
     delegation,
     on_devices,
     reporting,
@@ -24,14 +23,13 @@ from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.cli.on_devices import Outcomes
-    from lite_toolkit.devices.jobs import Run
-    from lite_toolkit.devices.profiles import Profile
-    from lite_toolkit.measurement.benchmark import Benchmark, Request
-    from lite_toolkit.progress import Steps
+    from lite_toolkit.measurement.benchmark import Benchmark
 
 
-def _threads(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
+def _threads(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """Numbers separated by commas, each once."""
+    if value is None:
+        return None
     parts = [part.strip() for part in value.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= processors.MAXIMUM for part in parts):
         raise click.BadParameter(f"{value!r}: must be numbers from 1 to {processors.MAXIMUM}, separated by commas")
@@ -41,7 +39,7 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.command(cls=Command)
 @click.argument("models", type=ANY_PATH, nargs=-1, required=True)
 @click.option(
-    "--threads", metavar="N[,N...]", default="1", show_default=True, callback=_threads, help="Measured in turn."
+    "--threads", metavar="N[,N...]", callback=_threads, help="Measured in turn; by default the device's, or 1."
 )
 @click.option("--runs", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Inferences, at least.")
 @click.option("--seconds", type=Number(0, 3600), default=1.0, show_default=True, help="Their time, at least.")
@@ -65,50 +63,55 @@ def _threads(_context: click.Context, _option: click.Parameter, value: str) -> t
 @on_devices
 @reporting
 def benchmark(
+    *,
     models: tuple[Path, ...],
+    threads: tuple[int, ...] | None,
+    runs: int,
+    seconds: float,
+    max_seconds: float,
+    delegate: str | None,
+    delegate_options: Mapping[str, str],
+    require_full_delegation: bool,
     image: Path | None,
     preprocessing: str | None,
+    profile: bool,
     sustained: float | None,
     plot: Path | None,
     device: tuple[str, ...],
     delivery: Delivery,
-    **options: Any,
 ) -> None:
     """Measure the latency of .tflite MODELS, each with each number of threads in a process of its own."""
     from lite_toolkit.cli.tables import benchmark as tables
+    from lite_toolkit.devices import profiles
     from lite_toolkit.drawings import latency, pictures
     from lite_toolkit.measurement import benchmark as measuring
     from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
 
-    if preprocessing and not image:
-        raise click.UsageError("--preprocessing is for --preprocess IMAGE, which is not given")
     if plot and len(device) > 1:
         raise click.UsageError("--plot draws the latencies of one --device")
     if plot:
         pictures.require(plot, delivery.force)
     request = measuring.Request(
-        models=models, image=image, preprocessing=sized(preprocessing), sustained_minutes=sustained or 0.0, **options
+        models=models,
+        threads=threads,
+        delegate=delegate,
+        delegate_options=delegate_options,
+        require_full_delegation=require_full_delegation,
+        runs=runs,
+        seconds=seconds,
+        max_seconds=max_seconds,
+        sustained_minutes=sustained or 0.0,
+        image=image,
+        preprocessing=sized(preprocessing),
+        profile=profile,
     )
-    outcomes = _measure(request, device)
+    outcomes = run_on([replace(request, device=one) for one in profiles.load_all(device)], measuring.benchmark)
     report = outcomes.report(Benchmark.of, Benchmarks)
     delivery.send(report.to_json(), lambda: tables.show(report))
     _warn(outcomes)
     outcomes.complain()
     if plot and isinstance(report, Benchmark):
         latency.draw(report, plot, delivery.force)
-
-
-def _measure(request: "Request", names: tuple[str, ...]) -> "Outcomes[Benchmark]":
-    from lite_toolkit.devices import profiles
-    from lite_toolkit.measurement import benchmark as measuring
-
-    chosen = profiles.load_all(names)
-    requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
-
-    def work(device: "Profile", run: "Run", steps: "Steps") -> "Benchmark":
-        return measuring.benchmark(requests[device.name], steps, run)
-
-    return run_on(chosen, work)
 
 
 def _warn(outcomes: "Outcomes[Benchmark]") -> None:
@@ -118,21 +121,3 @@ def _warn(outcomes: "Outcomes[Benchmark]") -> None:
         for one in found.measurements:
             for message in (*([one.note] if one.note else []), *one.doubts):
                 warn(f"{outcomes.title(name)}{one.model}, threads {one.threads}: {message}")
-
-
-def _profiled(request: "Request", device: "Profile") -> "Request":
-    """The request with the device's own threads and delegate where the user chose none."""
-    source = click.get_current_context().get_parameter_source
-    if device.threads and source("threads") is ParameterSource.DEFAULT:
-        request = replace(request, threads=(device.threads,))
-    return replace(request, **delegate_on(device, request.delegate, request.delegate_options))
-
-
-def _checked(request: "Request") -> "Request":
-    from lite_toolkit.runtime import delegates
-
-    if request.require_full_delegation and request.delegate == delegates.NONE.name:
-        raise click.UsageError("--require-full-delegation needs a delegate: --delegate none has none")
-    if request.profile and request.delegate not in (delegates.XNNPACK.name, delegates.NONE.name):
-        raise click.UsageError("--profile measures operators on the processor: --delegate must be xnnpack or none")
-    return request

@@ -30,7 +30,7 @@ def classify(
     threads: int | None,
     preprocessing: str | None,
     resize: str | None,
-    delegate: str,
+    delegate: str | None,
     delegate_options: dict[str, str],
     delivery: Delivery,
 ) -> None:
@@ -39,14 +39,14 @@ def classify(
     from lite_toolkit.cli.tables import predictions as tables
     from lite_toolkit.labels import read as read_labels
     from lite_toolkit.measurement.classification import Classifier, expand
-    from lite_toolkit.runtime.delegates import choose
+    from lite_toolkit.runtime.delegates import XNNPACK, choose
 
     classifier = Classifier(
         model,
         preprocessing=sized(preprocessing),
         labels=read_labels(labels) if labels else None,
         threads=threads,
-        delegate=choose(delegate, delegate_options),
+        delegate=choose(delegate or XNNPACK.name, delegate_options),
     )
     if resize:
         classifier.preprocessing = classifier.preprocessing.for_mediapipe()

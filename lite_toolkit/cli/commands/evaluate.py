@@ -1,8 +1,9 @@
 """`lite-toolkit evaluate`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,6 @@ from lite_toolkit.cli.commands.options import (
     Command,
     Delivery,
     Number,
-    delegate_on,
     delegation,
     on_devices,
     reporting,
@@ -24,10 +24,7 @@ from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.cli.on_devices import Outcomes
-    from lite_toolkit.devices.jobs import Run
-    from lite_toolkit.devices.profiles import Profile
-    from lite_toolkit.measurement.evaluation import Evaluation, Request
-    from lite_toolkit.progress import Steps
+    from lite_toolkit.measurement.evaluation import Evaluation
 
 
 def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
@@ -69,75 +66,62 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
 @on_devices
 @reporting
 def evaluate(
+    *,
+    model: Path,
+    data: Path,
+    table: Path | None,
+    class_index: Path | None,
     labels: Path | None,
     reference: Path | None,
+    top: tuple[int, ...],
+    workers: int | None,
     resume: Path | None,
     preprocessing: str | None,
     min_top1: float | None,
     max_drop: float | None,
+    delegate: str | None,
+    delegate_options: Mapping[str, str],
     device: tuple[str, ...],
     delivery: Delivery,
-    **options: Any,
 ) -> None:
     """Show how accurate a .tflite MODEL is on images whose classes are known."""
-    if max_drop is not None and reference is None:
-        raise click.UsageError("--max-drop is the drop from a --reference: pass that too")
     if resume and len(device) > 1:
         raise click.UsageError("--resume goes on with what one --device did")
     from lite_toolkit.cli.tables import evaluation as tables
+    from lite_toolkit.devices import profiles
     from lite_toolkit.labels import read as read_labels
     from lite_toolkit.measurement import evaluation
     from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 
     request = evaluation.Request(
+        model=model,
+        data=data,
         reference=reference,
+        table=table,
+        class_index=class_index,
         labels=read_labels(labels) if labels else None,
         preprocessing=sized(preprocessing),
+        top=top,
+        workers=workers,
+        delegate=delegate,
+        delegate_options=delegate_options,
         resume=resume,
-        **options,
+        min_top1=min_top1,
+        max_drop=max_drop,
     )
-    outcomes = _evaluate(request, device)
+    outcomes = run_on([replace(request, device=one) for one in profiles.load_all(device)], evaluation.evaluate)
+    _warn(outcomes)
     report = outcomes.report(Evaluation.of, Evaluations)
     delivery.send(report.to_json(), lambda: tables.show(report, request))
     outcomes.complain()
     for name, found in outcomes.found.items():
-        _check_gates(f" on {name}" if outcomes.several else "", found, min_top1, max_drop)
+        if found.missed:
+            raise GateError(f"top-1{f' on {name}' if outcomes.several else ''} {found.missed}")
 
 
-def _evaluate(request: "Request", names: tuple[str, ...]) -> "Outcomes[Evaluation]":
+def _warn(outcomes: "Outcomes[Evaluation]") -> None:
     from lite_toolkit.cli.console import warn
-    from lite_toolkit.devices import profiles
-    from lite_toolkit.measurement import evaluation
 
-    def work(device: "Profile", run: "Run", steps: "Steps") -> "Evaluation":
-        if device.host is None:
-            return evaluation.evaluate(requests[device.name], steps)
-        return evaluation.evaluate(replace(requests[device.name], device=device.name), steps, run)
-
-    chosen = profiles.load_all(names)
-    requests = {device.name: _checked(_profiled(request, device)) for device in chosen}
-    outcomes = run_on(chosen, work)
     for name, found in outcomes.found.items():
         for message in (*found.notes, *(f"cannot read {unreadable}" for unreadable in found.unreadable)):
             warn(f"{outcomes.title(name)}{message}")
-    return outcomes
-
-
-def _profiled(request: "Request", device: "Profile") -> "Request":
-    return replace(request, **delegate_on(device, request.delegate, request.delegate_options))
-
-
-def _checked(request: "Request") -> "Request":
-    from lite_toolkit.runtime.delegates import is_edgetpu
-
-    if is_edgetpu(request.delegate) and (request.workers or 1) > 1:
-        raise click.UsageError(f"--workers {request.workers}: an Edge TPU serves one process at a time")
-    return request
-
-
-def _check_gates(on: str, found: "Evaluation", min_top1: float | None, max_drop: float | None) -> None:
-    top1 = found.results[0].top[1].percent
-    if min_top1 is not None and top1 < min_top1:
-        raise GateError(f"top-1{on} is {top1:.2f}%, less than {min_top1:g}%")
-    if max_drop is not None and found.pairing and -found.pairing.change_points > max_drop:
-        raise GateError(f"top-1{on} drops by {-found.pairing.change_points:.2f} points, more than {max_drop:g}")

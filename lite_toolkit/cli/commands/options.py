@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from lite_toolkit import outputs
 from lite_toolkit.errors import UsageError
@@ -16,7 +15,6 @@ from lite_toolkit.networks import architectures
 from lite_toolkit.text import shown
 
 if TYPE_CHECKING:
-    from lite_toolkit.devices.profiles import Profile
     from lite_toolkit.images.preprocessing import Sized
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -107,14 +105,12 @@ def on_devices(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def delegation(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that choose a delegate; the command gets them as `delegate` and `delegate_options`."""
+    """The options that choose a delegate; the command gets them as `delegate`, perhaps None, and `delegate_options`."""
 
     @click.option(
         "--delegate",
         metavar="NAME|LIBRARY",
-        default="xnnpack",
-        show_default=True,
-        help="xnnpack, none, edgetpu[:usb|:pci|:N] or the path of a delegate's library.",
+        help="xnnpack, none, edgetpu[:usb|:pci|:N] or the path of a delegate's library; by default the device's own.",
     )
     @click.option("--delegate-option", "pairs", metavar="KEY=VALUE", multiple=True, help="For a delegate's library.")
     @functools.wraps(command)
@@ -125,13 +121,6 @@ def delegation(command: Callable[..., None]) -> Callable[..., None]:
         command(delegate_options=dict(pair.split("=", 1) for pair in pairs), **options)
 
     return with_delegate
-
-
-def delegate_on(device: "Profile", name: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """The delegate to ask for on a device: the user's, or the device's own where the user named none."""
-    if click.get_current_context().get_parameter_source("delegate") is ParameterSource.DEFAULT:
-        name, options = device.delegate, {**device.delegate_options, **options}
-    return {"delegate": name, "delegate_options": options}
 
 
 def sized(name: str | None) -> "Sized | None":

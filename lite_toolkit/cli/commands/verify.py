@@ -1,6 +1,7 @@
 """`lite-toolkit verify`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,17 @@ from lite_toolkit.cli.commands.options import (
     ANY_PATH,
     Command,
     Delivery,
-    delegate_on,
     delegation,
     on_devices,
     reporting,
 )
 from lite_toolkit.cli.on_devices import run_on
 from lite_toolkit.documents import document
-from lite_toolkit.errors import GateError, TamperedError
+from lite_toolkit.errors import GateError
 from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.bundle.parity import Parity
-    from lite_toolkit.devices.jobs import Run
-    from lite_toolkit.devices.profiles import Profile
-    from lite_toolkit.progress import Steps
 
 
 @click.command(cls=Command)
@@ -38,8 +35,8 @@ if TYPE_CHECKING:
 def verify(
     bundle: Path,
     threads: int | None,
-    delegate: str,
-    delegate_options: dict[str, str],
+    delegate: str | None,
+    delegate_options: Mapping[str, str],
     device: tuple[str, ...],
     delivery: Delivery,
 ) -> None:
@@ -51,19 +48,13 @@ def verify(
 
     if delivery.file and bundle.resolve() in delivery.file.resolve().parents:
         raise click.UsageError(f"-o {delivery.file} lies in the bundle: save the report elsewhere")
-    chosen = profiles.load_all(device)
-    found = contents.read(bundle)
+    chosen, found = profiles.load_all(device), contents.read(bundle)
     damaged = contents.damaged(found)
     if damaged:
         delivery.send(document("verify", integrity(found, damaged)), lambda: tables.show_integrity(damaged))
-        raise TamperedError(f"{bundle}: {', '.join(f'{path} {problem}' for path, problem in damaged.items())}")
-    delegates = {one.name: delegate_on(one, delegate, delegate_options) for one in chosen}
-
-    def work(device: "Profile", run: "Run", steps: "Steps") -> "Parity":
-        kernels = threads or device.threads or parity.THREADS
-        return parity.compare(found, steps, run, threads=kernels, **delegates[device.name])
-
-    outcomes = run_on(chosen, work)
+    contents.require_intact(found)
+    request = parity.Request(found, threads, delegate, delegate_options)
+    outcomes = run_on([replace(request, device=one) for one in chosen], parity.compare)
     report = outcomes.report(lambda name, one: Verification(name, found, one), Verifications)
     delivery.send(report.to_json(), lambda: tables.show_parity(outcomes.found, found))
     outcomes.complain()
