@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from lite_toolkit.board import latency, machine
 from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.cli.main import main
-from lite_toolkit.devices import ssh
+from lite_toolkit.devices import jobs
 from lite_toolkit.documents import MOST_BYTES
 from lite_toolkit.errors import ReportError
 from lite_toolkit.measurement import benchmark
@@ -59,7 +59,7 @@ class Clock:
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the job "benchmark" writes, line by line, of a model that is not there."""
     clock = Clock()
     monkeypatch.setattr(latency, "time", clock)
@@ -69,19 +69,28 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
     loaded = SimpleNamespace(invoke=lambda: None, get_input_details=list)
     monkeypatch.setattr(latency, "_load", lambda *_: (loaded, RUN, Partition(1, (), {})))
 
-    def stages(_loaded: object, job: Any) -> Iterator[Any]:
+    def stages(_loaded: object, job: Any, *_: object) -> Iterator[Any]:
         taken = yield from latency._measure(lambda: None, job)
         return dict.fromkeys(("prepare", "quantize", "invoke", "total"), latency.times(taken))
 
     monkeypatch.setattr(latency, "_pipeline", stages)
 
-    def run(job: Any, files: Any) -> Iterator[Any]:
-        for event in latency.benchmark({**job, "files": files}):
-            line = json.dumps(event)
-            assert len(line) < ssh.LONGEST_LINE
-            yield json.loads(line)
+    class InThisProcess(jobs._Child):
+        """A session without a process."""
 
-    return run
+        def __init__(self) -> None:
+            self.name = "this process"
+
+        def events(self, job: Any, files: Any) -> jobs.Events:
+            for event in latency.benchmark(job, files):
+                line = json.dumps(event)
+                assert len(line) < jobs.LONGEST_LINE
+                yield json.loads(line)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(jobs, "start", InThisProcess)
 
 
 @pytest.fixture
@@ -91,10 +100,11 @@ def longest(compiled: Path, photographs: Path) -> benchmark.Request:
     return benchmark.Request(models=(compiled,), threads=(1, 2), image=photographs / "picture00.jpg", **limits)
 
 
+@pytest.mark.usefixtures("answers")
 def test_the_longest_report_is_written_and_read_by_all_that_read_reports(
-    answer: Any, longest: benchmark.Request, tmp_path: Path
+    longest: benchmark.Request, tmp_path: Path
 ) -> None:
-    found = benchmark.benchmark(longest, run=answer)
+    found = benchmark.benchmark(longest)
     a, b = tmp_path / "a.json", tmp_path / "b.json"
     for path in (a, b):
         Benchmark.of("local", found).save(path)
@@ -141,9 +151,8 @@ def test_the_runs_that_count_are_told(left_out: set[str], message: str, tmp_path
 
 
 @pytest.mark.parametrize(("seconds", "step"), [(1, 1), (60, 1), (3600, 1), (7200, 2), (86400, 24)])
-def test_sustained_runs_are_told_by_seconds_and_those_of_hours_in_3600_parts(
-    seconds: int, step: int, answer: Any
-) -> None:
+@pytest.mark.usefixtures("answers")
+def test_sustained_runs_are_told_by_seconds_and_those_of_hours_in_3600_parts(seconds: int, step: int) -> None:
     events = latency._sustained(lambda: None, seconds)
     while True:
         try:
