@@ -16,7 +16,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.datasets.representative import load_representative
 from lite_toolkit.errors import ModelError
-from lite_toolkit.measurement.loss import LayerError, measure
+from lite_toolkit.measurement.layer_errors import measure
+from lite_toolkit.measurement.loss import LayerError
 from lite_toolkit.measurement.remedies import remedies, worst
 from lite_toolkit.networks import architectures
 from lite_toolkit.runtime.interpreter import interpreter
