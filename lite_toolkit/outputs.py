@@ -38,19 +38,23 @@ def replacing(path: Path, force: bool) -> Iterator[Path]:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    made: Path | None = None
     _check_place(path)
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-        made = Path(name)
-        yield made
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if made is not None:
-            made.unlink(missing_ok=True)
 
 
 def _place(finished: Path, path: Path, force: bool) -> None:
@@ -94,22 +98,19 @@ def replacing_folder(path: Path, force: bool, mark: str) -> Iterator[Path]:
     at the start and at the end.
     """
     path = path.absolute()
-    temporary: Path | None = None
     require_free_folder(path, force, mark)
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        require_free_folder(path, force, mark)
-        if force:
-            _exchange(temporary, path)
-        else:
-            _rename(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            require_free_folder(path, force, mark)
+            if force:
+                _exchange(temporary, path)
+            else:
+                _rename(temporary, path)
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -151,13 +152,15 @@ def write_all(contents: Mapping[Path, bytes | None], force: bool) -> None:
     removed = [path for path in contents if path not in written]
     require_free(list(contents), force)
     with ExitStack() as stack:
-        finished = {path: stack.enter_context(_temporary(path)) for path in written}
+        finished: dict[Path, Path] = {}
         for path, content in written.items():
+            finished[path] = stack.enter_context(_temporary(path))
             finished[path].write_bytes(content)
         placed: list[Path] = []
         try:
             for path, file in finished.items():
-                _place(file, path, force)
+                with _writing(path):
+                    _place(file, path, force)
                 placed.append(path)
         except BaseException:
             for path in () if force else placed:
