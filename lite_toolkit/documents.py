@@ -4,13 +4,13 @@ import hashlib
 import io
 import json
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from lite_toolkit import outputs
-from lite_toolkit.decoding import decode, encode_fields
+from lite_toolkit.decoding import decode, encode, encode_fields
 from lite_toolkit.errors import ReportError
 from lite_toolkit.text import LONGEST_TEXT, cleaned
 from lite_toolkit.version import __version__
@@ -64,6 +64,38 @@ class Report:
     def save(self, path: Path, force: bool = False) -> None:
         """Write the document, whole or not at all; a file that exists is an OutputError, unless `force`."""
         outputs.write_json(path, self.to_json(), force)
+
+
+@dataclass(frozen=True)
+class OfDevice(Report):
+    """What was found on one device, by its name."""
+
+    device: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A device, and why the work failed there."""
+
+    device: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Several(Report):
+    """The reports of several devices."""
+
+    devices: Sequence[OfDevice]
+    failed: tuple[Failure, ...]
+
+    def __post_init__(self) -> None:
+        names = [one.device for one in self.devices]
+        if len(set(names)) < len(names):
+            raise ValueError(f"devices {', '.join(names)}: must have each device once")
+
+    def content(self) -> dict[str, Any]:
+        """What stands below the only header."""
+        return {"devices": [one.content() for one in self.devices], "failed": encode(self.failed)}
 
 
 @dataclass(frozen=True)

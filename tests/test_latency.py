@@ -103,7 +103,8 @@ def measured(**changes: Any) -> tuple[Measurement, Environment]:
     told = dict.fromkeys(field.name for field in fields(Measurement) if field.default is MISSING)
     told |= {"threads": 1, "threads_started": 3, "load_average": 0.1, "others_busy_processors": 0.0, "sustained": ()}
     told |= {"before": state(0), "after": state(0), "warm_up": WarmUp(changes.pop("steady", True), (1.0,))}
-    told["latency"] = Times.of(latency.times(changes.pop("runs_ns", [MILLISECOND] * 50)))
+    runs = tuple(changes.pop("runs_ns", [MILLISECOND] * 50))
+    told["latency"] = Times.of(latency.Times(Distribution.of(runs), runs))
     return Measurement(**told | changes), Environment(**environment)
 
 

@@ -22,7 +22,6 @@ from lite_toolkit.errors import ReportError
 from lite_toolkit.measurement import benchmark
 from lite_toolkit.measurement.latency import Times
 from lite_toolkit.reports import reading
-from lite_toolkit.reports.benchmark import Benchmark
 from lite_toolkit.runtime.nodes import Partition
 
 RUN = 2_000_000  # nanoseconds
@@ -107,7 +106,7 @@ def test_the_longest_report_is_written_and_read_by_all_that_read_reports(
     found = benchmark.benchmark(longest)
     a, b = tmp_path / "a.json", tmp_path / "b.json"
     for path in (a, b):
-        Benchmark.of("local", found).save(path)
+        found.save(path)
     assert a.stat().st_size < MOST_BYTES / 5  # so that ten such measurements, of ten days, are read
     (one, _) = reading.read(a).report.measurements
     assert one.times == found.measurements[0].times

@@ -15,9 +15,8 @@ from PIL import Image
 
 from lite_toolkit import outputs
 from lite_toolkit.cli import main
-from lite_toolkit.measurement.latency import Second
+from lite_toolkit.measurement.latency import Benchmark, Second
 from lite_toolkit.reports import comparison, reading
-from lite_toolkit.reports.benchmark import Benchmark
 
 SAVED = sorted((Path(__file__).parent / "golden/reports").glob("*.json"))
 by_name = pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)

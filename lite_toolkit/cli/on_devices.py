@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from lite_toolkit.documents import Failure, OfDevice, Several
 from lite_toolkit.errors import JobError, LiteToolkitError
 from lite_toolkit.progress import Steps
 
 if TYPE_CHECKING:
     from lite_toolkit.devices.profiles import Profile
-    from lite_toolkit.reports.devices import OfDevice, Several
 
 T = TypeVar("T")
-R = TypeVar("R", bound="OfDevice")
-S = TypeVar("S", bound="Several")
+R = TypeVar("R", bound=OfDevice)
+S = TypeVar("S", bound=Several)
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,6 @@ class Outcomes(Generic[T]):
 
     def report(self, of: Callable[[str, T], R], several: type[S]) -> R | S:
         """What `of` makes of a device's name and what was found there, or those of all devices."""
-        from lite_toolkit.reports.devices import Failure
-
         reports = tuple(of(name, outcome) for name, outcome in self.found.items())
         if not self.several:
             return reports[0]

@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from lite_toolkit.drawings import pictures
 from lite_toolkit.drawings.pictures import INK, SERIES, SMALL, dots, figure, panel
-from lite_toolkit.measurement.latency import Measurement, Second
-from lite_toolkit.reports.benchmark import Benchmark
+from lite_toolkit.measurement.latency import Benchmark, Measurement, Second
 
 _POINTS = 12_000  # in all panels of one kind; a point takes some 30 bytes
 _FEWEST = 100  # in one panel

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lite_toolkit.board.latency import LatencyJob, LatencyResult
 from lite_toolkit.board.operator_times import OperatorsJob, OperatorsResult
-from lite_toolkit.decoding import encode
 from lite_toolkit.devices import profiles
 from lite_toolkit.devices.profiles import Delegation
 from lite_toolkit.edgetpu.compiled import for_delegate
@@ -16,7 +15,7 @@ from lite_toolkit.errors import ModelError, UsageError, require_range
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement.description import endpoints, find_preprocessing
-from lite_toolkit.measurement.latency import Environment, Measurement, Operator, Profile, Times
+from lite_toolkit.measurement.latency import Benchmark, Environment, Measurement, Operator, Profile, Times
 from lite_toolkit.measurement.stability import doubts
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime import processors
@@ -89,15 +88,6 @@ class Request:
         return self.device.delegation(self.delegate, self.delegate_options)
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """All that was measured, and where."""
-
-    environment: Environment
-    measurements: tuple[Measurement, ...]
-    profiles: tuple[Profile, ...]
-
-
 def benchmark(request: Request, steps: Steps | None = None) -> Benchmark:
     """Measure every model with every number of threads, where the request says.
 
@@ -118,7 +108,7 @@ def benchmark(request: Request, steps: Steps | None = None) -> Benchmark:
     found = [_measure(request, model, graphs[model], threads, steps) for model, threads in pairs]
     profiled = graphs.items() if request.profile else ()
     operators = tuple(_profile(request, model, graph, steps) for model, graph in profiled)
-    return Benchmark(found[0][0], tuple(measurement for _, measurement in found), operators)
+    return Benchmark(request.device.name, found[0][0], tuple(measurement for _, measurement in found), operators)
 
 
 def _measure(
@@ -145,7 +135,7 @@ def _measure(
     with steps.step(f"{model.name}, threads {threads}"), request.device.start() as session:
         found = session.result(job, files, LatencyResult, steps)
     environment = Environment(**vars(found.environment))
-    measurement = Measurement.of(model, threads, encode(found), note)
+    measurement = Measurement.of(model, threads, found, note)
     return environment, replace(measurement, doubts=tuple(doubts(measurement, environment)))
 
 
@@ -177,7 +167,6 @@ def _profile(request: Request, model: Path, graph: Graph, steps: Steps) -> Profi
     operators = (main.operators[index] for index in indices)
     named = zip(operators, found.operators, strict=True)
     times = (
-        Operator.of(encode(taken), index=one.index, layer=layer_name(main, one), operator=one.name)
-        for one, taken in named
+        Operator.of(taken, index=one.index, layer=layer_name(main, one), operator=one.name) for one, taken in named
     )
-    return Profile(model.name, 1, Times.of(encode(found.model)), tuple(times))
+    return Profile(model.name, 1, Times.of(found.model), tuple(times))

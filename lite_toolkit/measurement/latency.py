@@ -1,15 +1,17 @@
 """How long models take, as values; times are milliseconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from lite_toolkit.board import latency as board
+from lite_toolkit.board import machine
 from lite_toolkit.board.distribution import Distribution
 from lite_toolkit.board.machine import SINCE_START, THROTTLED
-from lite_toolkit.decoding import UNTOLD, Count, Limit, between, decode, encode_fields
-from lite_toolkit.errors import JobError
+from lite_toolkit.decoding import UNTOLD, Count, Limit, between, encode_fields
+from lite_toolkit.documents import OfDevice, Several
 from lite_toolkit.runtime.nodes import Partition
 
 NAMES = (  # of what an environment tells, in the order of interest
@@ -48,9 +50,9 @@ class Times:
             raise ValueError("'raw_ms' is missing, and not all figures stand in its place")
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], **beside: Any) -> Self:
-        """Those that `latency.times` tells."""
-        return cls(**told["distribution"], raw_ms=_milliseconds(told.get("runs_ns", ())), **beside)
+    def of(cls, found: board.Times, **beside: Any) -> Self:
+        """Those that a board told."""
+        return cls(**vars(found.distribution), raw_ms=_milliseconds(found.runs_ns), **beside)
 
     @property
     def _figures(self) -> list[Any]:
@@ -69,21 +71,8 @@ class Times:
 Told = Annotated[Times, Limit(lambda times: bool(times.raw_ms), "with raw_ms")]
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What measured; None where it does not tell."""
-
-    board: str | None
-    cpu: str | None
-    machine: str | None
-    processors: Count | None
-    governors: tuple[str, ...]
-    system: str | None
-    os: str | None
-    kernel: str | None
-    python: str | None
-    runtime: str | None
-    numpy: str | None
+class Environment(machine.Environment):
+    """What measured."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -97,13 +86,8 @@ class Environment:
         return self.board or self.cpu or self.machine or "an unknown machine"
 
 
-@dataclass(frozen=True)
-class State:
-    """How the machine fared at a moment: see `machine.state`."""
-
-    frequencies_khz: tuple[int, ...]
-    temperatures_celsius: Mapping[str, float]
-    throttled: Count | None
+class State(machine.State):
+    """How the machine fared at a moment."""
 
     @property
     def frequency_mhz(self) -> float | None:
@@ -148,13 +132,21 @@ class WarmUp:
     raw_ms: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Resident memory before the model and at most, and what the model added; None where the system does not tell."""
+class Memory(board.Memory):
+    """Resident memory."""
 
     before_bytes: Count | None
     peak_bytes: Count | None
-    model_bytes: int | None
+
+    @property
+    def model_bytes(self) -> int | None:
+        """What the model added; None where the system does not tell."""
+        before, peak = self.before_bytes, self.peak_bytes
+        return None if before is None or peak is None else peak - before
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and the difference."""
+        return {**encode_fields(self), "model_bytes": self.model_bytes}
 
 
 @dataclass(frozen=True)
@@ -222,29 +214,29 @@ class Measurement:
         return sum(share.nodes for share in self.nodes.shares)
 
     @classmethod
-    def of(cls, model: Path, threads: int, result: Mapping[str, Any], note: str | None) -> "Measurement":
-        """What `latency.benchmark` yields of a model; what there is to doubt is not told yet."""
-        pipeline, before, peak = result.get("pipeline"), *(result["memory"][f"{at}_bytes"] for at in ("before", "peak"))
+    def of(cls, model: Path, threads: int, found: board.LatencyResult, note: str | None) -> "Measurement":
+        """What a board measured of a model; what there is to doubt is not told yet."""
+        stages = vars(found.pipeline).items() if found.pipeline else ()
         return cls(
             model=model.name,
             size_bytes=model.stat().st_size,
             threads=threads,
-            threads_started=result["threads_started"],
-            delegate=result["delegate"],
-            delegate_library=result["library"],
-            delegate_library_version=result["library_version"],
-            nodes=decode(Partition, result["nodes"], "nodes", JobError),
-            init_ms=result["init_ns"] / 1e6,
-            first_ms=result["first_ns"] / 1e6,
-            latency=Times.of(result["latency"]),
-            warm_up=WarmUp(result["steady"], _milliseconds(result["warm_up_ns"])),
-            memory=Memory(before, peak, None if before is None or peak is None else peak - before),
-            pipeline=Pipeline(**{stage: Times.of(times) for stage, times in pipeline.items()}) if pipeline else None,
-            load_average=result["load_average"],
-            others_busy_processors=result["others_busy"],
-            before=State(**result["before"]),
-            after=State(**result["after"]),
-            sustained=tuple(_second(**second) for second in result["sustained"]),
+            threads_started=found.threads_started,
+            delegate=found.delegate,
+            delegate_library=found.library,
+            delegate_library_version=found.library_version,
+            nodes=found.nodes,
+            init_ms=found.init_ns / 1e6,
+            first_ms=found.first_ns / 1e6,
+            latency=Times.of(found.latency),
+            warm_up=WarmUp(found.steady, _milliseconds(found.warm_up_ns)),
+            memory=Memory(**vars(found.memory)),
+            pipeline=Pipeline(**{stage: Times.of(times) for stage, times in stages}) if stages else None,
+            load_average=found.load_average,
+            others_busy_processors=found.others_busy,
+            before=State(**vars(found.before)),
+            after=State(**vars(found.after)),
+            sustained=tuple(map(_second, found.sustained)),
             doubts=(),
             note=note,
         )
@@ -303,5 +295,26 @@ def _milliseconds(nanoseconds: Sequence[int]) -> tuple[float, ...]:
     return tuple(value / 1e6 for value in nanoseconds)
 
 
-def _second(seconds: float, distribution: Mapping[str, Any], **state: Any) -> Second:
-    return Second(**state, seconds=seconds, latency=Times(**distribution))
+def _second(found: board.Second) -> Second:
+    told = dict(vars(found))
+    return Second(latency=Times(**vars(told.pop("distribution"))), **told)
+
+
+@dataclass(frozen=True)
+class Benchmark(OfDevice):
+    """All that was measured on one device, by its name."""
+
+    KIND = "benchmark"
+
+    environment: Environment
+    measurements: tuple[Measurement, ...]
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True)
+class Benchmarks(Several):
+    """Those of several devices."""
+
+    KIND = "benchmark-devices"
+
+    devices: tuple[Benchmark, ...]

@@ -10,9 +10,8 @@ from lite_toolkit.devices.profiles import HERE
 from lite_toolkit.edgetpu.compiled import Compiled
 from lite_toolkit.edgetpu.forecast import Forecast
 from lite_toolkit.measurement.accuracy import Rate
-from lite_toolkit.measurement.latency import Environment, Measurement, Profile
+from lite_toolkit.measurement.latency import Benchmark, Environment, Measurement, Profile
 from lite_toolkit.measurement.loss import Loss, Validation
-from lite_toolkit.reports.benchmark import Benchmark
 from lite_toolkit.reports.comparison import HOST
 from lite_toolkit.reports.evaluation import Class, Evaluation, Reference, Subject
 from lite_toolkit.reports.manifest import Manifest

@@ -5,8 +5,8 @@ import shlex
 
 from lite_toolkit.devices.profiles import HERE
 from lite_toolkit.edgetpu.forecast import Forecast
+from lite_toolkit.measurement.latency import Benchmark
 from lite_toolkit.measurement.loss import Validation
-from lite_toolkit.reports.benchmark import Benchmark
 from lite_toolkit.reports.evaluation import Evaluation
 from lite_toolkit.reports.manifest import Manifest, Weights
 from lite_toolkit.reports.reading import Source

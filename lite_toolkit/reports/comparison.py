@@ -13,10 +13,9 @@ from lite_toolkit.documents import Report
 from lite_toolkit.errors import ReportError, UsageError
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.intervals import difference
-from lite_toolkit.measurement.latency import NAMES, Measurement
+from lite_toolkit.measurement.latency import NAMES, Benchmark, Benchmarks, Measurement
 from lite_toolkit.measurement.loss import Loss, Validation
 from lite_toolkit.reports import reading
-from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
 from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 from lite_toolkit.reports.manifest import Manifest
 

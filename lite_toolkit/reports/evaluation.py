@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from lite_toolkit.datasets.ground_truth import MAXIMUM_INDEX
 from lite_toolkit.decoding import Count, between
+from lite_toolkit.documents import OfDevice, Several
 from lite_toolkit.measurement import evaluation
 from lite_toolkit.measurement.accuracy import Accuracy, Pairing, Rate
-from lite_toolkit.reports.devices import OfDevice, Several
 
 TIE_RULE = "of equal scores the lowest class index wins"
 INTERVALS = "95%: Wilson's score interval; of a change, Newcombe's for paired proportions (method 10)"

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lite_toolkit.documents import Report, read_document
+from lite_toolkit.documents import Report, Several, read_document
 from lite_toolkit.edgetpu.compilation import Compilation
 from lite_toolkit.edgetpu.forecast import Check
 from lite_toolkit.errors import ReportError
+from lite_toolkit.measurement.latency import Benchmark, Benchmarks
 from lite_toolkit.measurement.loss import Validation
-from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
 from lite_toolkit.reports.conversion import Conversion
-from lite_toolkit.reports.devices import Several
 from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.text import LONGEST_TEXT, cleaned

@@ -7,7 +7,7 @@ from typing import Any
 from lite_toolkit.bundle.contents import Bundle
 from lite_toolkit.bundle.parity import Parity
 from lite_toolkit.decoding import encode
-from lite_toolkit.reports.devices import OfDevice, Several
+from lite_toolkit.documents import OfDevice, Several
 
 
 def integrity(bundle: Bundle, damaged: Mapping[str, str]) -> dict[str, Any]:

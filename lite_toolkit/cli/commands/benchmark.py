@@ -23,7 +23,7 @@ from lite_toolkit.runtime import processors
 
 if TYPE_CHECKING:
     from lite_toolkit.cli.on_devices import Outcomes
-    from lite_toolkit.measurement.benchmark import Benchmark
+    from lite_toolkit.measurement.latency import Benchmark
 
 
 def _threads(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -85,7 +85,7 @@ def benchmark(
     from lite_toolkit.devices import profiles
     from lite_toolkit.drawings import latency, pictures
     from lite_toolkit.measurement import benchmark as measuring
-    from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
+    from lite_toolkit.measurement.latency import Benchmark, Benchmarks
 
     if plot and len(device) > 1:
         raise click.UsageError("--plot draws the latencies of one --device")
@@ -106,7 +106,7 @@ def benchmark(
         profile=profile,
     )
     outcomes = run_on([replace(request, device=one) for one in profiles.load_all(device)], measuring.benchmark)
-    report = outcomes.report(Benchmark.of, Benchmarks)
+    report = outcomes.report(lambda _, found: found, Benchmarks)
     delivery.send(report.to_json(), lambda: tables.show(report))
     _warn(outcomes)
     outcomes.complain()

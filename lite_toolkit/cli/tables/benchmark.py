@@ -5,9 +5,8 @@ from pathlib import Path
 from statistics import median
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
-from lite_toolkit.measurement.latency import Environment, Measurement, Profile, Second
+from lite_toolkit.measurement.latency import Benchmark, Benchmarks, Environment, Measurement, Profile, Second
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.benchmark import Benchmark, Benchmarks
 from lite_toolkit.runtime.nodes import Partition
 
 OPERATORS_SHOWN = 10
