@@ -108,8 +108,8 @@ def test_a_delegate_that_is_not_there_fails() -> None:
     ("size", "found", "advice"),
     [
         (0, None, None),
-        (250, "2 kept in {cache}, 500 MB", ""),
-        (600, "2 kept in {cache}, 1200 MB", "beyond 1000 MB the next evaluation of others deletes the oldest"),
+        (250, "2 kept in {cache}, 500.0 MB", ""),
+        (600, "2 kept in {cache}, 1200.0 MB", "beyond 1000 MB the next evaluation of others deletes the oldest"),
     ],
 )
 def test_the_images_that_are_kept(

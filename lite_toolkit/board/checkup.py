@@ -209,6 +209,6 @@ def _cache() -> Findings:
     """How much an evaluation's images take that are kept for the next."""
     sizes = [size for _, size, _ in landing.cached()]
     if sizes:
-        found = f"{len(sizes):,} kept in {landing.cache()}, {sum(sizes) / 1e6:.0f} MB"
+        found = f"{len(sizes):,} kept in {landing.cache()}, {sum(sizes) / 1e6:.1f} MB"
         kept = f"beyond {landing.CACHE_BYTES / 1e6:.0f} MB the next evaluation of others deletes the oldest"
         yield Finding("ok", "images", found, kept if sum(sizes) > landing.CACHE_BYTES else "")
