@@ -2,29 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from lite_toolkit.measurement.latency import Second
-from lite_toolkit.measurement.loss import LayerError
-from lite_toolkit.tflite.inspection import Endpoint
+if TYPE_CHECKING:  # `variants` shows figures and must not wait for numpy
+    from lite_toolkit.measurement.latency import Second
+    from lite_toolkit.measurement.loss import LayerError
+    from lite_toolkit.tflite.inspection import Endpoint
 
 # What `layer` tells; ">" begins the name of a column of numbers.
 LAYER = ("layer", "operator", ">SQNR dB", ">own SQNR dB", ">drop dB", ">bias %", ">slope", ">saturated %")
 
 
-def layer(found: LayerError) -> tuple[str, ...]:
+def layer(found: "LayerError") -> tuple[str, ...]:
     """The error of a layer, as a row of `LAYER`."""
     figures = (found.sqnr_db, found.own_sqnr_db, found.drop_db, found.bias_percent)
     ranges = decimal(found.slope, 3), decimal(found.saturated_percent, 3)
     return found.name, found.operator, *map(decimal, figures), *ranges
 
 
-def tenths(seconds: Sequence[Second]) -> list[Sequence[Second]]:
+def tenths(seconds: "Sequence[Second]") -> "list[Sequence[Second]]":
     """Sustained runs in ten parts of equal time, or in fewer."""
     step = -(-len(seconds) // 10)
     return [seconds[start : start + step] for start in range(0, len(seconds), step or 1)]
 
 
-def clock_and_heat(seconds: Sequence[Second]) -> tuple[str, str]:
+def clock_and_heat(seconds: "Sequence[Second]") -> tuple[str, str]:
     """The mean frequency in MHz, and the highest temperature in °C."""
     frequencies = [one.frequency_mhz for one in seconds if one.frequency_mhz is not None]
     temperatures = [one.hottest_celsius for one in seconds if one.hottest_celsius is not None]
@@ -36,7 +38,7 @@ def share(part_ms: float, total_ms: float) -> tuple[str, str]:
     return milliseconds(part_ms), f"{part_ms / (total_ms or 1):.1%}"
 
 
-def endpoint(tensor: Endpoint) -> str:
+def endpoint(tensor: "Endpoint") -> str:
     """An input or output: name, dtype, shape and quantization."""
     shape = "×".join(map(str, tensor.shape))
     quantized = "" if tensor.scale is None else f", scale {tensor.scale:.8g}, zero point {tensor.zero_point}"
