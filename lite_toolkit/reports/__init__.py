@@ -1,1 +1,1 @@
-"""What was measured, as documents: written, read without trust, compared."""
+"""Documents of every kind, read without trust and compared."""
