@@ -107,7 +107,7 @@ class Evaluation(OfDevice):
         top: every k that was counted.
         classes: those of the images, whatever the ground truth calls them.
         confusions: the most frequent first.
-        workers: number of processes; None for one for each processor of a board.
+        workers: number of processes; None or 0 in an old report of a board: one for each processor.
         seconds: wall time of each step.
         images_per_second: of those that were not taken from a file to resume.
     """
