@@ -144,6 +144,20 @@ def test_bfloat16_of_tensorflow_is_widened(tmp_path: Path) -> None:
     assert read(tmp_path / "model").tensors["w"].dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["model.safetensors"], "model.safetensors"),
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["pytorch_model.bin", "model.safetensors", "config.json", "training_args.bin"], "model.safetensors"),
+    ],
+)
+def test_a_folder_that_a_model_was_saved_to(tmp_path: Path, files: list[str], expected: str) -> None:
+    for name in files:
+        (write_safetensors if name.endswith(".safetensors") else copy("tensors_zip.pth"))(tmp_path / name)
+    assert read(tmp_path).path == tmp_path / expected
+
+
 def test_a_folder_without_checkpoint_is_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path)
     assert "holds 0 TensorFlow checkpoints; accepted are " in message

@@ -14,8 +14,12 @@ from lite_toolkit.runtime.interpreter import Model
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
 from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
+from lite_toolkit.conversion.origin import origin_of
+from lite_toolkit.conversion.request import Request
 from lite_toolkit.networks.backend import keras, tf
 from lite_toolkit.networks.builder import build
+from lite_toolkit.progress import Steps
+from lite_toolkit.quantization.recipes import default
 
 
 def images(count: int, height: int, width: int) -> np.ndarray:
@@ -38,6 +42,19 @@ def test_symmetric_padding_survives_conversion() -> None:
     batch = images(2, 65, 65)
     scores = np.stack([converted.scores(image) for image in batch])
     assert np.abs(scores - model(batch, training=False).numpy()).max() <= 1e-5 * np.abs(scores).max()
+
+
+def test_a_choice_among_weights_is_noted_and_recorded(tmp_path: Path) -> None:
+    network = build(VARIANTS["lite0"], input_shape=(32, 32, 3), classes=3)
+    weights = {variable.path: variable.numpy() for variable in network.weights}
+    named = {f"{where}/{name}": values for where in ("raw", "ema") for name, values in weights.items()}
+    pytest.importorskip("safetensors.numpy").save_file(named, tmp_path / "training.safetensors")
+    request = Request(
+        (default("float32"),), variant="lite0", weights=str(tmp_path / "training.safetensors"), input_size=32
+    )
+    origin = origin_of(request, Steps())
+    assert origin.notes == ("The checkpoint holds other weights too: 'ema' (averaged) is used, not 'raw'.",)
+    assert origin.provenance["weights"]["chosen"] == "ema/"
 
 
 def test_batch_is_one_and_the_signature_names_its_ends() -> None:

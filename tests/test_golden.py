@@ -13,7 +13,7 @@ import pytest
 from lite_toolkit.networks.architectures import variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
-from lite_toolkit.weights.layouts import match
+from lite_toolkit.weights.matching import match
 
 pytest.importorskip("tensorflow", reason="building a network needs TensorFlow")
 h5py = pytest.importorskip("h5py")
@@ -29,6 +29,7 @@ RECORDINGS = [
     ("efficientnet_b0", 96, "b0", SYMMETRIC),
     ("tf_efficientnet_b0", 96, "b0", SAME),
     ("huggingface_b0", 96, "b0", SAME),
+    ("torchvision_b0", 96, "b0", SYMMETRIC),
     ("efficientnet_es", 96, "es", SYMMETRIC),
     ("tf_efficientnet_es", 96, "es", SAME),
 ]

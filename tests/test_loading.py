@@ -1,5 +1,6 @@
 """A choice of weights -> a built network with those weights."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -73,6 +74,29 @@ def in_keras(tensors: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]
             yield f"{layer}/{keras}", tensors[f"{name}.{torch}"]
 
 
+def in_torchvision(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same under torchvision's names: a stage is a number, so is each step of a block, and each layer of a step."""
+    steps = {
+        "conv_stem": "features.0.0",
+        "bn1": "features.0.1",
+        "conv_head": "features.8.0",
+        "bn2": "features.8.1",
+        "blocks.0.0.conv_dw": "features.1.0.block.0.0",
+        "blocks.0.0.bn1": "features.1.0.block.0.1",
+        "blocks.0.0.conv_pw": "features.1.0.block.1.0",
+        "blocks.0.0.bn2": "features.1.0.block.1.1",
+        "blocks.1.0.conv_pw": "features.2.0.block.0.0",
+        "blocks.1.0.bn1": "features.2.0.block.0.1",
+        "blocks.1.0.conv_dw": "features.2.0.block.1.0",
+        "blocks.1.0.bn2": "features.2.0.block.1.1",
+        "blocks.1.0.conv_pwl": "features.2.0.block.2.0",
+        "blocks.1.0.bn3": "features.2.0.block.2.1",
+        "classifier": "classifier.1",
+    }
+    layers = ((*name.rpartition("."), value) for name, value in tensors.items())
+    return {f"{steps[layer]}.{variable}": value for layer, _, variable, value in layers}
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
@@ -143,6 +167,36 @@ class TestReading:
             assert (preprocessing.height, preprocessing.width) == (expected, expected)
             assert (preprocessing.crop, preprocessing.crop_fraction) == ("after-resize", 0.9)
             assert preprocessing.mean == (127.5, 127.5, 127.5)
+
+    def test_a_folder_is_read_with_its_configuration(self, tmp_path: Path, checkpoint: Path) -> None:
+        folder = tmp_path / "saved"
+        folder.mkdir()
+        configure(checkpoint.rename(folder / "model.safetensors"), "tf_efficientnet_lite0")
+        weights = read_weights(TINY, str(folder))
+        assert (weights.name, weights.spec.padding) == ("model.safetensors", "same")
+        assert weights.preprocessing.crop_fraction == 0.9
+
+    def test_a_choice_among_weights_is_told(self, tmp_path: Path) -> None:
+        tensors = {f"model.{name}": value for name, value in state_dict().items()}
+        assert read_weights(TINY, self.saved(tmp_path, tensors), "pytorch").chosen is None
+        averages = {f"ema.{name}": value + 1 for name, value in state_dict().items()}
+        weights = read_weights(TINY, self.saved(tmp_path, tensors | averages), "pytorch")
+        assert weights.chosen == "ema."
+        assert weights.note == "The checkpoint holds other weights too: 'ema' (averaged) is used, not 'model'."
+
+    def saved(self, folder: Path, tensors: dict[str, np.ndarray]) -> str:
+        safetensors_numpy.save_file(tensors, folder / "training.safetensors")
+        return str(folder / "training.safetensors")
+
+    @pytest.mark.parametrize(("name", "epsilon"), [("tiny", 1e-5), ("b4", 1e-5), ("b5", 1e-3), ("b7", 1e-3)])
+    def test_torchvision_has_one_convention_for_each_network(self, tmp_path: Path, name: str, epsilon: float) -> None:
+        spec = dataclasses.replace(TINY, name=name)
+        weights = read_weights(spec, self.saved(tmp_path, in_torchvision(state_dict())))
+        assert (weights.layout, weights.classes) == ("torchvision", 10)
+        assert (weights.spec.padding, weights.spec.epsilon) == ("symmetric", epsilon)
+        assert weights.preprocessing == PRESETS["imagenet"](40)
+        for variable, values in in_keras(state_dict()):
+            np.testing.assert_array_equal(weights.variables[variable], values, err_msg=variable)
 
     def test_other_layouts_have_one_convention_only(self, tmp_path: Path) -> None:
         path = tmp_path / "keras.safetensors"

@@ -66,11 +66,13 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
         loaded = load_model(weights, classes=request.classes, activation=request.final_activation)
     provenance = {
         "variant": spec.name,
-        "weights": {"source": weights.name, "sha256": weights.sha256, "layout": weights.layout},
+        "weights": {"source": weights.name, "sha256": weights.sha256, "layout": weights.layout}
+        | ({} if weights.chosen is None else {"chosen": weights.chosen}),
         "fresh_classifier": loaded.fresh_head,
     }
     scores = "logits" if request.final_activation == "none" else "probabilities"
-    notes = (_head_note(loaded.classes, weights.classes),) if loaded.fresh_head and weights.sha256 else ()
+    fresh = _head_note(loaded.classes, weights.classes) if loaded.fresh_head and weights.sha256 else None
+    notes = tuple(note for note in (fresh, weights.note) if note)
     labels = request.labels or (None if loaded.fresh_head else weights.labels)
     described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
     described = dataclasses.replace(described, license=weights.license)

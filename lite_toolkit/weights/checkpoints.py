@@ -15,11 +15,15 @@ import numpy.typing as npt
 
 from lite_toolkit.errors import MissingExtraError, WeightsError
 from lite_toolkit.weights import torch_pickle
+from lite_toolkit.weights.sources import CHECKPOINTS
 from lite_toolkit.weights.untrusted import reading, stored_entry
 
 Array = npt.NDArray[Any]
 
-ACCEPTED = "torch's .pth, .safetensors, Keras' .keras and .h5, TensorFlow's prefix, .index, .data or folder"
+ACCEPTED = (
+    "torch's .pth, .safetensors, Keras' .keras and .h5, TensorFlow's prefix, .index or .data, or a folder with "
+    f"{' or '.join(CHECKPOINTS)} or TensorFlow's"
+)
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 INDEX_SIGNATURE = bytes.fromhex("57fb808b247547db")  # LevelDB's, at the end of a TensorFlow .index file
@@ -53,10 +57,13 @@ class Checkpoint:
 def read(path: Path) -> Checkpoint:
     """Read the checkpoint at `path`: a file, the prefix of a TensorFlow checkpoint, or a folder with one.
 
+    A folder is what timm's `save_for_hf` and transformers' `save_pretrained` leave, or TensorFlow's training.
+
     Raises:
         WeightsError: there is none, it is of no known format, or damaged.
         MissingExtraError: the library that reads its format is not installed.
     """
+    path = next((path / name for name in CHECKPOINTS if (path / name).is_file()), path)
     prefix = _tensorflow_prefix(path)
     if prefix is None and not path.exists():
         raise WeightsError(f"{path} does not exist; accepted are {ACCEPTED}")

@@ -4,43 +4,26 @@ A canonical name is "<layer>/<variable>", with the layers of `ModelSpec.layers` 
 kernel and bias, or gamma, beta, moving_mean and moving_variance. A `Layout` gives the path of every layer in someone's
 checkpoint, its `Framework` the names of the variables below that path and the order of their axes.
 
-Sources: timm's _efficientnet_blocks.py, transformers' modeling_efficientnet.py, the TPU repository's
-efficientnet_model.py (TensorFlow numbers the layers of a scope in the order in which they are called), the
+Sources: timm's _efficientnet_blocks.py, transformers' modeling_efficientnet.py, torchvision's efficientnet.py, the TPU
+repository's efficientnet_model.py (TensorFlow numbers the layers of a scope in the order in which they are called), the
 efficientnet.py of keras.applications, and the state dicts of EfficientNet-Lite-PyTorch and EfficientNet-PyTorch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from lite_toolkit.errors import WeightsError
-from lite_toolkit.networks.architectures import VARIANTS, BlockSpec, LayerSpec, ModelSpec
-from lite_toolkit.weights.checkpoints import Checkpoint
+from lite_toolkit.networks.architectures import BlockSpec, ModelSpec
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 Names = Mapping[str, str]
 
 AVERAGE = "/ExponentialMovingAverage"
-SHOWN = 3  # names per complaint
-
-
-@dataclass(frozen=True)
-class MatchedWeights:
-    """A checkpoint in Keras' terms.
-
-    Attributes:
-        layout: whose names the checkpoint has; a key of `LAYOUTS`.
-        variables: canonical name -> float32 array. Kernels are (height, width, inputs, outputs), depthwise ones
-            (height, width, channels, 1), dense ones (inputs, outputs); all others (channels,).
-        classes: outputs of the classifier; None where the checkpoint has none.
-    """
-
-    layout: str
-    variables: Mapping[str, npt.NDArray[np.float32]]
-    classes: int | None
+COUNTERS = re.compile(r"(?:^|[./])(?:num_batches_tracked|total_ops|total_params)$")  # of batch norm, and of thop
+WRAPPERS = re.compile(r"(?<![^./])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # of any part
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ class Layout:
         ends: canonical layer -> path, of the layers outside the blocks.
         folder: (index in the network, index in its stage, block) -> what the paths of the block's layers begin with.
         roles: block -> canonical layer without the block's name -> the rest of its path.
-        normalise: drops what is no weight, and the prefixes and spellings that vary.
+        normalise: drops what is no weight, and the spellings that vary.
     """
 
     framework: Framework
@@ -88,113 +71,10 @@ class Layout:
         return self.ends[layer] + self.framework.names["kernel"]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a variable is in a checkpoint: its name and shape there, and the axes in Keras' order."""
-
-    name: str
-    shape: tuple[int, ...]
-    axes: tuple[int, ...]
-
-
-def match(checkpoint: Checkpoint, spec: ModelSpec) -> MatchedWeights:
-    """The checkpoint's tensors as variables of `spec`: every variable has one, and every tensor is used once.
-
-    The classifier may have any number of classes, or be absent.
-
-    Raises:
-        WeightsError: no known names, or names or shapes that do not fit; says which, and what variants they fit. Or a
-            value that is not finite.
-    """
-    name = next((name for name, layout in LAYOUTS.items() if _has_stem(checkpoint.tensors, layout)), None)
-    if name is None:
-        names = _enumerate("tensors", [repr(tensor) for tensor in checkpoint.tensors])
-        raise WeightsError(f"{checkpoint.path}: {names} with names of no known layout: {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[name]
-    tensors = layout.normalise(checkpoint.tensors)
-    classes = _classes(tensors, layout)
-    places = _places(layout, spec, classes)
-    complaints = _complaints(tensors, places)
-    if complaints:
-        fits = [other for other in VARIANTS if not _complaints(tensors, _places(layout, VARIANTS[other], classes))]
-        hint = f"; it fits {', '.join(fits)}" if fits else ""
-        raise WeightsError(f"{checkpoint.path} ({name} names) does not fit {spec.name}: {'; '.join(complaints)}{hint}")
-    variables = {}
-    for variable, place in places.items():
-        with np.errstate(over="ignore"):  # told by the next line
-            values = np.ascontiguousarray(tensors[place.name].transpose(place.axes), np.float32)
-        if not np.isfinite(values).all():
-            raise WeightsError(f"{checkpoint.path}: {place.name!r} has values that are not float32 numbers")
-        variables[variable] = values
-    return MatchedWeights(name, variables, classes)
-
-
-def _has_stem(tensors: Tensors, layout: Layout) -> bool:
-    return layout.kernel("stem_conv") in layout.normalise(tensors)
-
-
-def _classes(tensors: Tensors, layout: Layout) -> int | None:
-    kernel = tensors.get(layout.kernel("predictions"))
-    if kernel is None:
-        return None
-    outputs = layout.framework.axes["dense"][1]
-    return kernel.shape[outputs] if kernel.ndim == 2 else 1000  # any number: its shape is wrong anyway
-
-
-def _places(layout: Layout, spec: ModelSpec, classes: int | None) -> dict[str, Place]:
-    """Canonical name -> place, of all variables."""
-    paths, framework = layout.paths(spec), layout.framework
-    places = {}
-    for layer in spec.layers(classes):
-        for owner, variable, shape in _variables(layer):
-            axes = framework.axes[layer.kind] if variable == "kernel" else (0,)
-            stored = tuple(shape[axes.index(axis)] for axis in range(len(shape)))
-            places[f"{owner}/{variable}"] = Place(paths[owner] + framework.names[variable], stored, axes)
-    return places
-
-
-def _variables(layer: LayerSpec) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """(layer, variable, shape in Keras) of everything that one layer and its normalisation learn."""
-    kernels = {
-        "conv": (layer.kernel, layer.kernel, layer.inputs, layer.outputs),
-        "depthwise": (layer.kernel, layer.kernel, layer.outputs, 1),
-        "dense": (layer.inputs, layer.outputs),
-    }
-    yield layer.name, "kernel", kernels[layer.kind]
-    if layer.bias:
-        yield layer.name, "bias", (layer.outputs,)
-    if layer.batch_norm is not None:
-        for variable in ("gamma", "beta", "moving_mean", "moving_variance"):
-            yield layer.batch_norm, variable, (layer.outputs,)
-
-
-def _complaints(tensors: Tensors, places: Mapping[str, Place]) -> list[str]:
-    """What is wrong between the tensors there are and the places where they should be."""
-    shapes = {place.name: place.shape for place in places.values()}
-    wrong = [
-        f"{name!r} {tensor.dtype} {tensor.shape} instead of float {shapes[name]}"
-        for name, tensor in tensors.items()
-        if name in shapes and (tensor.shape != shapes[name] or tensor.dtype.kind != "f")
-    ]
-    missing = [repr(name) for name in shapes if name not in tensors]
-    unexpected = [repr(name) for name in tensors if name not in shapes]
-    lists = {"missing": missing, "unexpected": unexpected, "of another shape": wrong}
-    return [_enumerate(label, items) for label, items in lists.items() if items]
-
-
-def _enumerate(label: str, items: Sequence[str]) -> str:
-    more = ", ..." if len(items) > SHOWN else ""
-    return f"{len(items)} {label} ({', '.join(items[:SHOWN])}{more})"
-
-
 def _torch(tensors: Tensors) -> Tensors:
-    """Without batch norm's step counters."""
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
-
-
-def _huggingface(tensors: Tensors) -> Tensors:
-    """Without the prefix that a backbone has inside a classifier."""
-    return _renamed(_torch(tensors), lambda name: name.removeprefix("efficientnet."))
+    """Without counters, and without what wraps parts of a network; a layer in a dict of its own has dots as well."""
+    weights = {name: tensor for name, tensor in tensors.items() if not COUNTERS.search(name)}
+    return _renamed(weights, lambda name: re.sub(r"/(?=(weight|bias)$)", ".", WRAPPERS.sub("", name)))
 
 
 def _keras(tensors: Tensors) -> Tensors:
@@ -207,14 +87,12 @@ def _keras(tensors: Tensors) -> Tensors:
 
 
 def _tensorflow(tensors: Tensors) -> Tensors:
-    """Averages instead of raw values, without step counters and optimizer slots, and without the model's scope."""
+    """Averages instead of raw values, without step counters and optimizer slots."""
     averages = {name.removesuffix(AVERAGE): tensor for name, tensor in tensors.items() if name.endswith(AVERAGE)}
     raw = {name: tensor for name, tensor in tensors.items() if not name.endswith(AVERAGE)}
     variables = _keras({**raw, **averages})
-    scope = next((name.split("/")[0] for name in variables if name.endswith("/stem/conv2d/kernel")), "")
     # global_step is in no scope; a slot's name continues that of its variable.
-    weights = {name: variables[name] for name in variables if "/" in name and name.rpartition("/")[0] not in variables}
-    return _renamed(weights, lambda name: name.removeprefix(f"{scope}/"))
+    return {name: variables[name] for name in variables if "/" in name and name.rpartition("/")[0] not in variables}
 
 
 def _renamed(tensors: Tensors, rename: Callable[[str], str]) -> Tensors:
@@ -232,6 +110,14 @@ def _timm_roles(block: BlockSpec) -> Names:
     else:
         roles = {"dwconv": "conv_dw", "bn": "bn1", "project_conv": "conv_pw", "project_bn": "bn2"}
     return {**roles, "se_reduce": "se.conv_reduce", "se_expand": "se.conv_expand"}
+
+
+def _torchvision_roles(block: BlockSpec) -> Names:
+    """A block numbers its steps: convolutions with their normalisations, and the gate between them."""
+    expand, gate = int(block.expands), int(block.squeezed > 0)
+    steps = {"dwconv": f"{expand}.0", "bn": f"{expand}.1", "expand_conv": "0.0", "expand_bn": "0.1"}
+    steps |= {"se_reduce": f"{expand + 1}.fc1", "se_expand": f"{expand + 1}.fc2"}
+    return steps | {"project_conv": f"{expand + 1 + gate}.0", "project_bn": f"{expand + 1 + gate}.1"}
 
 
 def _google_roles(block: BlockSpec) -> Names:
@@ -316,7 +202,7 @@ LAYOUTS: dict[str, Layout] = {
         },
         lambda index, _repeat, _block: f"encoder.blocks.{index}.",
         lambda _block: _HUGGINGFACE_ROLES,
-        _huggingface,
+        _torch,
     ),
     "tensorflow": Layout(
         KERAS,
@@ -337,5 +223,12 @@ LAYOUTS: dict[str, Layout] = {
         lambda _index, _repeat, block: f"{block.name}_",
         lambda _block: {role: role for role in _ILLUSTRATED_ROLES},
         _keras,
+    ),
+    "torchvision": Layout(
+        TORCH,
+        dict(zip(_ENDS, ("features.0.0", "features.0.1", "features.8.0", "features.8.1", "classifier.1"), strict=True)),
+        lambda _index, repeat, block: f"features.{block.stage}.{repeat}.block.",
+        _torchvision_roles,
+        _torch,
     ),
 }

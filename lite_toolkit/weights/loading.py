@@ -10,8 +10,9 @@ from lite_toolkit import labels
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.networks.architectures import ModelSpec
-from lite_toolkit.weights import checkpoints, layouts, sources
+from lite_toolkit.weights import checkpoints, sources
 from lite_toolkit.weights.checkpoints import Checkpoint
+from lite_toolkit.weights.matching import match
 from lite_toolkit.weights.sources import CONVENTIONS, HUB_PREFIX, IMAGENET, Conventions, Source
 
 
@@ -23,6 +24,7 @@ class Weights:
         name: the source, for people and manifests.
         sha256: of the checkpoint; None for seeded weights.
         layout: whose tensor names the checkpoint has; None for seeded weights.
+        chosen, note: as in `MatchedWeights`.
         variables: canonical name -> float32 array; empty for seeded weights.
         classes: of the checkpoint's classifier; None without one.
         spec: the network as the weights need it: their padding and epsilon.
@@ -40,6 +42,8 @@ class Weights:
     preprocessing: PreprocessingSpec
     labels: tuple[str, ...] | None = None
     license: str | None = None
+    chosen: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,20 +75,22 @@ def read_weights(
     if argument == "none":
         return Weights("none (random)", None, None, {}, None, spec, default_preprocessing(spec, size))
     source, checkpoint = _open(spec, argument)
-    matched = layouts.match(checkpoint, spec)
-    chosen = _conventions(source, matched.layout, conventions)
+    matched = match(checkpoint, spec)
+    told = _conventions(source, matched.layout, spec, conventions)
     return Weights(
         name=source.name,
         sha256=source.sha256,
         layout=matched.layout,
         variables=matched.variables,
         classes=matched.classes,
-        spec=dataclasses.replace(spec, padding=chosen.padding, epsilon=chosen.epsilon),
+        spec=dataclasses.replace(spec, padding=told.padding, epsilon=told.epsilon),
         preprocessing=(
-            source.preprocessing.with_size(size) if source.preprocessing else default_preprocessing(spec, size, chosen)
+            source.preprocessing.with_size(size) if source.preprocessing else default_preprocessing(spec, size, told)
         ),
         labels=labels.imagenet() if argument == "imagenet" else None,
         license="Apache-2.0" if argument == "imagenet" else None,  # all of `IMAGENET`
+        chosen=matched.chosen,
+        note=matched.note,
     )
 
 
@@ -126,7 +132,7 @@ def default_preprocessing(
     `efficientnet_builder.py`: MEAN_RGB, STDDEV_RGB), Lite and EdgeTPU by 127 and 128; all are cropped alike.
     """
     imagenet, google = PRESETS["imagenet"](size), PRESETS["lite"](size)
-    if conventions == CONVENTIONS["pytorch"]:
+    if conventions.padding == "symmetric":
         return imagenet
     return dataclasses.replace(google, mean=imagenet.mean, std=imagenet.std) if spec.family == "v1" else google
 
@@ -144,9 +150,9 @@ def _open(spec: ModelSpec, argument: str) -> tuple[Source, Checkpoint]:
     return source, checkpoints.read(source.path)
 
 
-def _conventions(source: Source, layout: str, asked: str | None) -> Conventions:
+def _conventions(source: Source, layout: str, spec: ModelSpec, asked: str | None) -> Conventions:
     """What the configuration says, else the layout's only possibility, else the user's word; never a guess."""
-    known = source.conventions or (None if layout == "timm" else CONVENTIONS["tensorflow"])
+    known = source.conventions or _only_conventions(layout, spec)
     if known is None and asked is None:
         raise WeightsError(
             f"{source.name} has timm's tensor names, which do not tell how it pads: put the model's config.json beside "
@@ -155,3 +161,9 @@ def _conventions(source: Source, layout: str, asked: str | None) -> Conventions:
     if known and asked and CONVENTIONS[asked] != known:
         raise WeightsError(f"{source.name} is made with {known}, which --conventions {asked} contradicts")
     return known or CONVENTIONS[str(asked)]
+
+
+def _only_conventions(layout: str, spec: ModelSpec) -> Conventions | None:
+    if layout == "torchvision":  # its efficientnet.py gives the three largest TensorFlow's epsilon, but not its padding
+        return Conventions("symmetric", 1e-3) if spec.name in ("b5", "b6", "b7") else CONVENTIONS["pytorch"]
+    return None if layout == "timm" else CONVENTIONS["tensorflow"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # `variants` reads the table below and must not wait for nump
 T = TypeVar("T")
 
 HUB_PREFIX = "hf:"
+CHECKPOINTS = ("model.safetensors", "pytorch_model.bin")  # in a repository, and in a folder that a model was saved to
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Repository:
             pin["files"][file] = digest
         if self.title not in pins and not _record(self.title, pin):
             return self.find()  # another process was first, and what it recorded counts
-        weights = next(file for file in _CHECKPOINTS if file in paths)
+        weights = next(file for file in CHECKPOINTS if file in paths)
         name = f"{HUB_PREFIX}{self.name}@{pin['commit']}"
         return Source(name, paths[weights], pin["files"][weights], **_read_configurations(paths[weights].parent))
 
@@ -153,7 +154,6 @@ def _digest(*paths: Path) -> str:
         raise WeightsError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-_CHECKPOINTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIGURATIONS = ("config.json", "preprocessor_config.json")
 
 
@@ -162,9 +162,9 @@ def _first_pin(repository: Repository) -> dict[str, Any]:
     with _hub(repository) as hub:
         info = hub.HfApi().model_info(repository.name, revision=repository.revision)
     present = {sibling.rfilename for sibling in info.siblings or ()}
-    weights = [file for file in _CHECKPOINTS if file in present][:1]
+    weights = [file for file in CHECKPOINTS if file in present][:1]
     if not weights or not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
-        raise WeightsError(f"{repository.title} holds none of {', '.join(_CHECKPOINTS)}")
+        raise WeightsError(f"{repository.title} holds none of {', '.join(CHECKPOINTS)}")
     files = weights + [file for file in _CONFIGURATIONS if file in present]
     return {"commit": info.sha, "files": dict.fromkeys(files, "")}
 
@@ -224,16 +224,18 @@ def _record(title: str, pin: Mapping[str, Any]) -> bool:
 
 
 def _read_configurations(folder: Path) -> dict[str, Any]:
-    """What timm's config.json or transformers' two files say; other files of these names are none of our business."""
+    """What timm's config.json or transformers' files say; other files of these names are none of our business."""
     from lite_toolkit.weights import configurations
 
     config_path, processor_path = (folder / name for name in _CONFIGURATIONS)
     config, processor = _read_object(config_path), _read_object(processor_path)
     architecture, pretrained = config.get("architecture"), config.get("pretrained_cfg")
     found: dict[str, Any] = {}
-    if isinstance(architecture, str) and isinstance(pretrained, dict):
+    wrapped = config.get("model_type") == "timm_wrapper"  # transformers around timm: often without pretrained_cfg
+    if isinstance(architecture, str) and (wrapped or isinstance(pretrained, dict)):
         found["conventions"] = CONVENTIONS["tensorflow" if architecture.startswith("tf_") else "pytorch"]
-        found["preprocessing"] = _parse(configurations.from_timm, config_path, pretrained)
+        if isinstance(pretrained, dict):
+            found["preprocessing"] = _parse(configurations.from_timm, config_path, pretrained)
     elif config.get("model_type") == "efficientnet":
         found["conventions"] = _parse(_huggingface_conventions, config_path, config)
         if processor:

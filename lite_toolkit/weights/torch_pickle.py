@@ -1,16 +1,18 @@
 """torch's `.pth` files, read without torch and without running anything that they hold.
 
 A pickle is a program. Here it is interpreted over an allowlist of opcodes, which build plain data, and an allowlist of
-globals, which describe tensors; Python's own unpickler, however restricted, allocates from numbers in the file. Tensors
-stay descriptions until their storages have been read.
+globals, which describe tensors; Python's own unpickler, however restricted, allocates from numbers in the file. Any
+other global is a name and no more: what the file makes of it, by whatever call, is an `_Object`. Tensors stay
+descriptions until their storages have been read.
 
 Sources: torch/serialization.py and torch/_utils.py for both file formats, Python's pickletools for the opcodes.
 """
 
 import pickletools
 import zipfile
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,11 @@ Array = npt.NDArray[Any]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_PICKLE_BYTES = 1 << 24  # without the storages; B7's, with optimizer and averages, takes less than 1 MB
-WRAPPERS = ("state_dict_ema", "state_dict", "model")  # averaged weights first: evaluation uses them
+MAX_STEPS = 1 << 21  # of some hundred bytes each; B7 with optimizer and averages takes a tenth
+MAX_TENSORS = 1 << 16  # B7 with optimizer and averages has some thousands
+MAX_NAME = 256  # characters; what is longer, or lies deeper, is no weight
+SHOWN = 3  # objects per complaint
+MODULE_PARTS = ("_parameters", "_buffers", "_modules")  # of torch.nn.Module: no part of a weight's name
 
 _BFLOAT16 = np.dtype("V2")  # numpy has none: such storages are widened to float32
 _MARK = object()
@@ -49,21 +55,30 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Object:
+    """A global that is not ours, or what would be made with it: its name, and the items and attributes it is given."""
+
+    name: str
+    items: dict[str, Any] = field(default_factory=dict)
+
+
 def read_zip(path: Path) -> dict[str, Array]:
-    """The state dict in a file of torch 1.6 or later: an archive of one pickle and one entry per storage.
+    """The tensors in a file of torch 1.6 or later: an archive of one pickle and one entry per storage.
 
     Returns:
-        Arrays by name, which may be read-only and share memory. bfloat16 becomes float32, other dtypes stay. Of a
-        training checkpoint, its averaged weights, else its weights; without the "module." that DataParallel prepends.
+        Arrays by name, which may be read-only and share memory. bfloat16 becomes float32, other dtypes stay. The name
+        of a tensor in nested dicts is its key after theirs and slashes: "state_dict/module.conv_stem.weight"; in a
+        model that was saved whole it is that of the model's state dict.
 
     Raises:
-        WeightsError: damaged, compressed or big-endian, or it asks for anything but tensors and plain data.
+        WeightsError: damaged, compressed or big-endian, or without tensors by name.
     """
     with reading(path, "torch checkpoint"), zipfile.ZipFile(path) as archive:
         root = _root(archive)
         if f"{root}/byteorder" in archive.namelist():  # since torch 2.0
             _require_little_endian(stored_entry(archive, f"{root}/byteorder") == b"little")
-        tensors = _state_dict(_Interpreter(BytesIO(stored_entry(archive, f"{root}/data.pkl"))).run())
+        tensors = _tensors(_Interpreter(BytesIO(stored_entry(archive, f"{root}/data.pkl"))))
         storages = {tensor.storage for tensor in tensors.values()}
         # Entries of an archive can overlap: only the sum bounds what is read.
         if sum(storage.count * storage.dtype.itemsize for storage in storages) > path.stat().st_size:
@@ -72,37 +87,39 @@ def read_zip(path: Path) -> dict[str, Array]:
 
 
 def read_legacy(path: Path) -> dict[str, Array]:
-    """The state dict in a file of torch before 1.6: five pickles, then one storage after the other; as `read_zip`.
-
-    Raises:
-        WeightsError: damaged or big-endian, or it asks for anything but tensors and plain data.
-    """
+    """The tensors in a file of torch before 1.6: five pickles, then one storage after the other; as `read_zip`."""
     with reading(path, "torch checkpoint"):
         content = path.read_bytes()
         stream = BytesIO(content)
         if _Interpreter(stream).run() != LEGACY_MAGIC:
-            raise ValueError("the magic number is not torch's")
+            raise ValueError("the magic number is not torch's: of pickles, only those of torch.save are read")
         _version, system = _Interpreter(stream).run(), _Interpreter(stream).run()
         _require_little_endian(system["little_endian"] is True)
         interpreter = _Interpreter(stream)
-        tensors = _state_dict(interpreter.run())
+        tensors = _tensors(interpreter)
         storages = _listed(interpreter.storages, _Interpreter(stream).run())
         return _arrays(tensors, _consecutive_elements(content, stream.tell(), storages))
 
 
 class _Interpreter:
-    """Runs one pickle of `stream` and leaves the stream behind it. `storages` are those that it referred to, by key."""
+    """Runs one pickle of `stream` and leaves the stream behind it.
+
+    `storages` are those that it referred to, by key; `objects` the names of the globals that it asked for in vain.
+    """
 
     def __init__(self, stream: BytesIO) -> None:
         self.stream = stream
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, _Storage] = {}
+        self.objects: dict[str, None] = {}
 
     def run(self) -> Any:
-        """The value of the pickle: plain data and `_Tensor`s. ValueError and the like where it is no such pickle."""
+        """The value of the pickle: plain data, `_Tensor`s and `_Object`s; ValueError and the like if it is no such."""
         start = self.stream.tell()
-        for opcode, argument, _position in pickletools.genops(self.stream):
+        for step, (opcode, argument, _position) in enumerate(pickletools.genops(self.stream)):
+            if step > MAX_STEPS:
+                raise ValueError(f"its pickle has more than {MAX_STEPS} steps")
             if self.stream.tell() - start > MAX_PICKLE_BYTES:
                 raise ValueError(f"its pickle is longer than {MAX_PICKLE_BYTES} bytes")
             if opcode.name not in _OPCODES:
@@ -123,18 +140,27 @@ class _Interpreter:
         return items[::-1]
 
     def extend(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not list:
+        target = self.stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is not _Object:
             raise ValueError("its pickle appends to something else than a list")
-        self.stack[-1].extend(items)
 
     def update(self, items: list[Any]) -> None:
-        # Nothing but names is hashed anywhere here: the hash of a deeply nested tuple overflows the C stack.
-        if type(self.stack[-1]) is not dict or not all(type(key) in (str, int) for key in items[::2]):
-            raise ValueError("its pickle sets an item of something else than a dict of names")
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+        target = self.stack[-1]
+        if type(target) is _Object:
+            target = target.items
+        if type(target) is not dict:
+            raise ValueError("its pickle sets an item of something else than a dict")
+        # No other key is part of a name, nor is it hashed: the hash of a deeply nested tuple overflows the C stack.
+        named = zip(items[::2], items[1::2], strict=True)
+        target.update((key, value) for key, value in named if type(key) is str)
 
-    def drop(self) -> None:
-        self.stack.pop()
+    def build(self) -> None:
+        """Attributes: an object's can be weights; those of anything else, such as a state dict's versions, are not."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if type(target) is _Object and type(state) is dict:
+            target.items.update(state)
 
     def memoize(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -147,30 +173,58 @@ class _Interpreter:
     def push_global(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise ValueError("its pickle names a global by something else than strings")
-        if (module, name) not in _GLOBALS:
-            raise ValueError(f"it asks for {f'{module}.{name}'!r}, which no state dict needs")
-        self.push(_GLOBALS[module, name])
+        if (module, name) in _GLOBALS:
+            self.push(_GLOBALS[module, name])
+        else:
+            self.objects[f"{module}.{name}"] = None
+            self.push(_Object(f"{module}.{name}"))
+
+    def drop(self) -> None:
+        self.stack.pop()
+
+    def drop_since_mark(self) -> None:
+        self.since_mark()
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not callable(function):
-            raise ValueError("its pickle calls something else than a function")
-        self.push(function(*arguments))
+        self.push(_called(function, arguments))
 
-    def push_storage(self) -> None:
-        kind, dtype, key, _location, count, *view = self.stack.pop()
-        if kind != "storage" or not isinstance(dtype, np.dtype) or type(key) is not str or any(view):
-            raise ValueError("it refers to something else than a whole storage")
-        if type(count) is not int or count < 0:
+    def call_with_keywords(self) -> None:
+        self.drop()
+        self.call()
+
+    def push_persistent(self) -> None:
+        """A storage; or what is opaque: elements that numpy lacks, a class, which legacy files keep with its source."""
+        match self.stack.pop():
+            case ("storage" | "module", _Object() as unknown, *_):
+                self.push(unknown)
+            case ("storage", np.dtype() as dtype, str(key), _location, int(count), *view) if not any(view):
+                self.push(self.storage(dtype, key, count))
+            case _:
+                raise ValueError("it refers to something else than a whole storage")
+
+    def storage(self, dtype: np.dtype[Any], key: str, count: int) -> _Storage:
+        if count < 0:
             raise ValueError(f"storage {key!r} has an impossible length")
         storage = self.storages.setdefault(key, _Storage(dtype, key, count))
         if storage != _Storage(dtype, key, count):
             raise ValueError(f"storage {key!r} is described twice, differently")
-        self.push(storage)
+        return storage
 
 
-def _tensor(storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_rest: object) -> _Tensor:
+def _called(function: Any, arguments: Any) -> Any:
+    """What one of our own functions makes of the arguments; of others, an object of that name."""
+    if type(function) is _Object:
+        return _Object(function.name)
+    if not callable(function):
+        raise ValueError("its pickle calls something else than a function")
+    return function(*arguments)
+
+
+def _tensor(storage: Any, offset: int, shape: Any, strides: Any, *_rest: object) -> _Tensor | _Object:
     """torch._utils._rebuild_tensor_v2; what follows the strides is for training."""
+    if type(storage) is _Object:
+        return storage
     if type(storage) is not _Storage or type(shape) is not tuple or type(strides) is not tuple:
         raise ValueError("a tensor without a storage, shape or strides")
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
@@ -181,12 +235,17 @@ def _tensor(storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[in
     return _Tensor(storage, offset, shape, strides)
 
 
-def _parameter(data: object, *_rest: object) -> object:
-    """torch._utils._rebuild_parameter."""
+def _first(data: object, *_rest: object) -> object:
+    """A tensor inside a Parameter, or moved to another device."""
     return data
 
 
-def _empty() -> dict[str, Any]:
+def _typed(function: object, _type: object, arguments: object, _state: object) -> object:
+    """torch._tensor._rebuild_from_type_v2: a tensor of a subclass, or with attributes."""
+    return _called(function, arguments)
+
+
+def _empty(*_arguments: object) -> dict[str, Any]:
     """A dict to be filled; `dict` itself would hash whatever it is called with."""
     return {}
 
@@ -244,16 +303,40 @@ def _widened(elements: Array) -> Array:
     return widened
 
 
-def _state_dict(value: Any) -> dict[str, _Tensor]:
-    """The tensors by name in what was saved: a state dict, or a training checkpoint around it."""
-    if type(value) is not dict:
-        raise ValueError("it holds no state dict")
-    inner = next((value[key] for key in WRAPPERS if type(value.get(key)) is dict), value)
-    tensors = {name: tensor for name, tensor in inner.items() if type(name) is str and type(tensor) is _Tensor}
+def _tensors(interpreter: _Interpreter) -> dict[str, _Tensor]:
+    """The tensors by name in what was saved, those of outer dicts first."""
+    tensors: dict[str, _Tensor] = {}
+    entered, pending = set[int](), deque([("", interpreter.run())])
+    while pending:
+        path, value = pending.popleft()
+        if id(value) in entered:  # references can form circles, and multiply without end
+            continue
+        entered.add(id(value))
+        separator = "." if type(value) is _Object else "/"
+        for name, inner in ((path + key, inner) for key, inner in _members(value).items()):
+            if type(inner) is _Tensor and len(name) <= MAX_NAME:
+                tensors[name] = inner
+            elif type(inner) in (dict, list, tuple, _Object) and len(name) <= MAX_NAME:
+                pending.append((name + separator, inner))
+        if len(tensors) > MAX_TENSORS:
+            raise ValueError(f"it holds more than {MAX_TENSORS} tensors")
     if not tensors:
-        raise ValueError(f"it holds no tensors by name, neither directly nor under {', '.join(WRAPPERS)}")
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        names = [repr(name) for name in interpreter.objects]
+        asked = f", but asks for {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}" if names else ""
+        raise ValueError(f"it holds no tensors by name{asked}")
+    return tensors
+
+
+def _members(container: Any) -> dict[str, Any]:
+    """What it holds by name; dicts by number, as optimizers keep, hold nothing here."""
+    if type(container) is dict:
+        return container
+    if type(container) in (list, tuple):
+        return {str(index): member for index, member in enumerate(container)}
+    members: dict[str, Any] = {}
+    for key, member in container.items.items() if type(container) is _Object else ():
+        members.update(member if key in MODULE_PARTS and type(member) is dict else {key: member})
+    return members
 
 
 def _require_little_endian(little: bool) -> None:
@@ -276,16 +359,22 @@ _DTYPES = {
 
 _GLOBALS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): _empty,
-    ("argparse", "Namespace"): _empty,  # timm's training checkpoints hold their arguments, of which nothing is used
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    **{("torch._utils", name): _tensor for name in ("_rebuild_tensor", "_rebuild_tensor_v2")},
+    ("torch._utils", "_rebuild_parameter"): _first,
+    ("torch._utils", "_rebuild_parameter_with_state"): _first,
+    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _first,
+    ("torch._tensor", "_rebuild_from_type_v2"): _typed,
     **{("torch", name): dtype for name, dtype in _DTYPES.items()},
 }
 
 _OPCODES: dict[str, Callable[[_Interpreter, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _machine, _argument: None),
     **dict.fromkeys(
-        ("NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
+        (
+            *("NONE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+            *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
+            *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        ),
         _Interpreter.push,
     ),
     "NEWTRUE": lambda machine, _argument: machine.push(True),
@@ -293,6 +382,11 @@ _OPCODES: dict[str, Callable[[_Interpreter, Any], None]] = {
     "EMPTY_DICT": lambda machine, _argument: machine.push({}),
     "EMPTY_LIST": lambda machine, _argument: machine.push([]),
     "EMPTY_TUPLE": lambda machine, _argument: machine.push(()),
+    "EMPTY_SET": lambda machine, _argument: machine.push(_Object("set")),
+    "ADDITEMS": lambda machine, _argument: machine.extend(machine.since_mark()),
+    "FROZENSET": lambda machine, _argument: machine.push(_Object(f"frozenset of {len(machine.since_mark())}")),
+    "POP": lambda machine, _argument: machine.drop(),
+    "POP_MARK": lambda machine, _argument: machine.drop_since_mark(),
     "MARK": lambda machine, _argument: machine.push(_MARK),
     "TUPLE": lambda machine, _argument: machine.push(tuple(machine.since_mark())),
     "TUPLE1": lambda machine, _argument: machine.push_tuple(1),
@@ -311,6 +405,7 @@ _OPCODES: dict[str, Callable[[_Interpreter, Any], None]] = {
     "STACK_GLOBAL": lambda machine, _argument: machine.push_global(machine.stack.pop(-2), machine.stack.pop()),
     "REDUCE": lambda machine, _argument: machine.call(),
     "NEWOBJ": lambda machine, _argument: machine.call(),
-    "BUILD": lambda machine, _argument: machine.drop(),  # attributes, such as a state dict's versions
-    "BINPERSID": lambda machine, _argument: machine.push_storage(),
+    "NEWOBJ_EX": lambda machine, _argument: machine.call_with_keywords(),
+    "BUILD": lambda machine, _argument: machine.build(),
+    "BINPERSID": lambda machine, _argument: machine.push_persistent(),
 }

@@ -42,7 +42,7 @@ def tensor(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
         return values * np.float32(gain * math.sqrt(3 / math.prod(shape[1:])))
     if name.endswith(("weight", "running_var")):
         return np.float32(1) + values * np.float32(0.3)
-    gate = name.endswith(("se.conv_expand.bias", "squeeze_excite.expand.bias"))
+    gate = name.endswith(("se.conv_expand.bias", "squeeze_excite.expand.bias", "fc2.bias"))
     return np.float32(3 * gate) + values * np.float32(0.5)
 
 

@@ -2,21 +2,24 @@
 
     python tests/golden/record.py
 
-Needs torch (CPU), timm and transformers; written with torch 2.13, timm 1.0.31 and transformers 5.23. It makes
+Needs torch (CPU), timm, torchvision, transformers and omegaconf; written with torch 2.13, timm 1.0.31, torchvision 0.28
+and transformers 5.23. It makes
 
 - models.json: per model the gain of its filling and the names and shapes of its state dict;
 - <model>_<size>.npy: its 1000 logits, float32 from a forward pass in float64, for `fill.image(size)` and weights
   `fill.tensor(name, shape, gain)`;
 - tensors_zip.pth, tensors_legacy.pth, tensors_protocol4.pth: one state dict in torch's file formats, with views, shared
   storage and every dtype, and tensors.npz with the same values;
-- training.pth: a checkpoint as timm's CheckpointSaver writes it.
+- training.pth: a checkpoint as timm's CheckpointSaver writes it;
+- extras.pth: a state dict among everything else that training scripts save;
+- module.pth: a module instead of its state dict.
 """
 
 import argparse
 import json
+import random
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import fill
@@ -33,35 +36,30 @@ GAINS = {  # so that neither the activations explode nor the logits forget the i
     "efficientnet_es": 1.05,
     "tf_efficientnet_es": 1.05,
     "huggingface_b0": 1.25,
+    "torchvision_b0": 1.25,
 }
 
 
-def stub_torchvision() -> None:
-    """timm imports torchvision, which has no CPU wheel for every torch; none of its code runs here."""
+def leave_out_operators_of_torchvision() -> None:
+    """They have no CPU build for every torch; its networks, and what timm and transformers import, need none."""
+    register = torch.library.register_fake
 
-    class Member(type):
-        def __getattr__(cls, name: str) -> str:
-            return name
+    def registered(operator: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(operator, str) and operator.startswith("torchvision"):
+            return lambda function: function
+        return register(operator, *rest, **options)
 
-    class Stub(ModuleType):
-        __path__ = ()
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return sys.modules.get(f"{self.__name__}.{name}") or Member(name, (), {})
-
-    modules = ("", ".ops", ".ops.misc", ".models", ".transforms", ".transforms.functional", ".datasets")
-    for name in (f"torchvision{module}" for module in modules):
-        sys.modules[name] = Stub(name)
-        sys.modules[name].__spec__ = ModuleSpec(name, None)  # transformers looks for it
+    torch.library.register_fake = registered
 
 
 def original(name: str) -> torch.nn.Module:
     """The network as its owner builds it."""
     import timm
+    import torchvision
     from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
+    if name == "torchvision_b0":
+        return torchvision.models.efficientnet_b0()
     if name != "huggingface_b0":
         return timm.create_model(name)
     config = EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, num_labels=1000)
@@ -139,9 +137,42 @@ def record_training() -> None:
     saver._save(str(FOLDER / "training.pth"), epoch=3, metric=71.5)
 
 
+def record_extras() -> None:
+    """Write what stands beside weights, one of each kind: nothing of it is a weight, and nothing of it may be made."""
+    from omegaconf import OmegaConf
+
+    module = torch.nn.Conv2d(3, 2, 1)
+    optimizer = torch.optim.AdamW(module.parameters())
+    weights = {"weight": torch.arange(6.0).reshape(2, 3, 1, 1), "bias": torch.nn.Parameter(torch.arange(2.0))}
+    weights["bias"].attribute = "a parameter with attributes is written otherwise"
+    extras = {
+        "device": torch.device("cuda:0"),
+        "dtype": torch.float32,
+        "size": torch.Size([3, 4]),
+        "states": (torch.get_rng_state(), np.random.default_rng(0), random.getstate()),
+        "loss": torch.nn.CrossEntropyLoss(torch.ones(2)),
+        "scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 3),
+        "quantized": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        "sparse": torch.eye(3).to_sparse(),
+        "omegaconf": OmegaConf.create({"optimizer": {"lr": 0.1, "twice": "${optimizer.lr}"}}),
+        "arguments": argparse.Namespace(lr=np.float64(0.1), folder=Path("runs")),
+    }
+    torch.save({"state_dict": weights, **extras}, FOLDER / "extras.pth")
+
+
+def record_module() -> None:
+    """Write a module instead of its state dict."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2)).eval()
+    for index, values in enumerate(module.state_dict().values()):
+        values.fill_(index)
+    torch.save(module, FOLDER / "module.pth")
+
+
 def main() -> None:
     record_files()
-    stub_torchvision()
+    record_module()
+    record_extras()
+    leave_out_operators_of_torchvision()
     record_training()
     models = {name: record_model(name) for name in GAINS}
     lines = ",\n".join(f'"{name}": {json.dumps(model)}' for name, model in models.items())
