@@ -121,7 +121,7 @@ class _Interpreter:
             if step > MAX_STEPS:
                 raise ValueError(f"its pickle has more than {MAX_STEPS} steps")
             if self.stream.tell() - start > MAX_PICKLE_BYTES:
-                raise ValueError(f"its pickle is longer than {MAX_PICKLE_BYTES} bytes")
+                raise ValueError(f"its pickle is longer than {MAX_PICKLE_BYTES} bytes: arrays of numpy are no tensors")
             if opcode.name not in _OPCODES:
                 raise ValueError(f"its pickle uses {opcode.name}, which no state dict needs")
             _OPCODES[opcode.name](self, argument)

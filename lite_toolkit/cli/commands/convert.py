@@ -40,7 +40,7 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 @_formats
 @click.option(
     "--weights",
-    help="imagenet (default), none (random), hf:OWNER/REPO[@REVISION] or a checkpoint's path.",
+    help="imagenet (default), none (random), hf:OWNER/REPO[@REVISION] or a checkpoint's file or folder.",
 )
 @click.option(
     "--conventions",
