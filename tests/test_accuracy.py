@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lite_toolkit.measurement.accuracy import Confusion, Rate, accuracy, pairing, shifted
+from lite_toolkit.measurement.accuracy import Confusion, Rate, accuracy, alphabetical, pairing, shifted
 
 TRUTH = np.array([0, 0, 1, 1, 1, 2], np.int32)
 BEST = np.array([[0, 1, 2], [1, 2, 0], [1, 0, 2], [0, 1, 3], [0, 2, 3], [3, 0, 1]], np.int32)
@@ -51,3 +51,11 @@ def test_no_shift_is_seen_where_there_is_none(right: int) -> None:
     best[right:] += 2
     best[-1:] = truth[-1:] + 1  # one image that a shift would make right says nothing
     assert shifted(best[:, None], truth) is None
+
+
+def test_alphabetical_order_is_noticed() -> None:
+    truth = np.repeat(np.arange(12, dtype=np.int32), 5)
+    keras = np.array([0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 2, 3], np.int32)  # where 0, 1, 10, 11, 2, ... stand
+    assert alphabetical(keras[truth][:, None], truth, 12)
+    assert not alphabetical(truth[:, None], truth, 12)
+    assert not alphabetical(truth[:, None] % 10, truth % 10, 10)  # in which both orders are the same

@@ -20,6 +20,7 @@ from PIL import Image
 
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
+from lite_toolkit.datasets.ground_truth import GroundTruth
 from lite_toolkit.devices import profiles
 from lite_toolkit.errors import JobError, ModelError, OutputError, UsageError
 from lite_toolkit.images.files import find_images, read_image
@@ -212,6 +213,15 @@ def test_a_ground_truth_off_by_one_is_noticed(
     assert (
         f"warning: Top-1 is drastically better with every class of the ground truth {direction} by one" in result.stderr
     )
+
+
+def test_an_alphabetical_order_of_numbered_folders_is_noticed() -> None:
+    truth = np.repeat(np.arange(12, dtype=np.int32), 5)
+    keras = np.argsort([0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9]).astype(np.int32)
+    told = GroundTruth("the folders' names", truth, 0)
+    (doubt,) = evaluation._doubts(keras[truth][:, None], truth, told, 12)
+    assert "better with the ground truth's numbers in alphabetical order (0, 1, 10, 11, 2, ...)" in doubt
+    assert not [*evaluation._doubts(truth[:, None], truth, told, 12)]
 
 
 def test_unreadable_images_are_listed_and_count_nowhere(

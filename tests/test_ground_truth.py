@@ -104,11 +104,13 @@ def test_names_of_classes_follow_the_offset() -> None:
         (["0/a.jpg", "whale/b.jpg"], None, NUMBERING, ["'whale' of the folders' names", "one of the model's labels"]),
         (["3/a.jpg"], None, NUMBERING, ["class 3 of the folders' names: the model has classes 0 to 2"]),
         (["9999999999/a.jpg"], None, NUMBERING, ["no ground truth"]),
-        (["1/a.jpg"], None, Numbering(2, None, ("1", "2")), ["'1' is a class index, and the label of class 0"]),
+        (["a.jpg"], "a.jpg,1\n", Numbering(2, None, ("1", "2")), ["'1' is a class index, and the label of class 0"]),
         (["crane/a.jpg"], None, Numbering(2, None, ("crane", "crane")), ["'crane' is the label of classes 0 and 1"]),
         (["a.jpg", "b.jpg"], "a.jpg,0\n", NUMBERING, ["1 of 2 images have no class by labels.csv: b.jpg"]),
         (["a.jpg"], "a.jpg,-1\n", NUMBERING, ["'-1' of labels.csv is no class"]),
-        (["a.jpg"], "a.jpg;0\n", NUMBERING, ["labels.csv, line 1: 'a.jpg;0': must be an image's path"]),
+        (["a.jpg"], "a.jpg\n", NUMBERING, ["labels.csv, line 1: 'a.jpg' has one column: must be an image's path"]),
+        (["a.jpg"], "a.jpg,0\nb.jpg\n", NUMBERING, ["labels.csv, line 2: 'b.jpg' has 1 columns, and line 1 2"]),
+        (["a.jpg"], "a.jpg,\n", NUMBERING, ["labels.csv, line 1: 'a.jpg,': must hold an image's path and its class"]),
         (["a.jpg"], "a.jpg,0\na.jpg,1\n", NUMBERING, ["labels.csv, line 2: a.jpg has class 0 already"]),
     ],
 )
@@ -121,6 +123,95 @@ def test_what_is_refused(
         read(tmp_path, images, numbering)
     for part in parts:
         assert part in str(refusal.value)
+
+
+PHOTOS = ["a.jpg", "b.jpg", "c.jpg"]  # of a shark, a goldfish and a tench
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "a.jpg;shark\nb.jpg;goldfish\nc.jpg;tench\n",
+        "a.jpg\tshark\r\nb.jpg\tgoldfish\r\nc.jpg\ttench\r\n",
+        "a.jpg 2\nb.jpg 1\nc.jpg 0\n",
+        "\ufefffilename,label\na.jpg,shark\nb.jpg,goldfish\nc.jpg,tench\n",
+        "label,path\nshark,a.jpg\ngoldfish,b.jpg\ntench,c.jpg\n",
+        "id,breed\na,shark\nb,goldfish\nc,tench\n",
+        ",filename,label\n0,a.jpg,shark\n1,b.jpg,goldfish\n2,c.jpg,tench\n",
+        "Unnamed: 0,x,y\n0,a.jpg,2\n1,b.jpg,1\n2,c.jpg,0\n",
+        "0,a.jpg,2\n1,b.jpg,1\n2,c.jpg,0\n",
+        "Width,Height,Roi.X1,ClassId,Path\n64,1,1,2,a.jpg\n64,1,1,1,b.jpg\n64,1,1,0,c.jpg\n",
+        "file,width,species of fish\na.jpg,640,shark\nb.jpg,0,goldfish\nc.jpg,0,tench\n",
+        "image,class_id,class_name\na.jpg,2,shark\nb.jpg,1,goldfish\nc.jpg,0,tench\n",
+        "image,tench,goldfish,shark\na.jpg,0,0,1\nb.jpg,0,1,0\nc.jpg,1,0,0\n",
+        "image,tench,goldfish,shark,blurred,size\na,0.0,0.0,1.0,1,7\nb,0.0,1.0,0.0,1,8\nc,1.0,0.0,0.0,0,9\n",
+        "image;0;1;2\na.jpg;False;False;True\nb.jpg;False;True;False\nc.jpg;True;False;False\n",
+        ".\\a.jpg,shark\n.\\b.jpg,goldfish\n.\\c.jpg,tench\n",
+        "HERE/a.jpg,shark\nHERE/b.jpg,goldfish\nHERE/c.jpg,tench\n",
+        "C:\\data\\fish\\a.jpg,shark\nC:\\data\\fish\\b.jpg,goldfish\nC:\\data\\fish\\c.jpg,tench\n",
+        "fish/a.jpg,shark\nfish/b.jpg,goldfish\nfish/c.jpg,tench\n",
+        "a.jpg,shark\n\nb.jpg,goldfish\nc.jpg,tench\n\n",
+    ],
+)
+def test_tables_in_use(tmp_path: Path, table: str) -> None:
+    folder = tmp_path / "fish"
+    folder.mkdir()
+    (folder / "labels.csv").write_text(table.replace("HERE", str(folder)), encoding="utf-8", newline="")
+    found = read(folder, PHOTOS, NUMBERING)
+    assert (found.classes.tolist(), found.absent) == ([2, 1, 0], ())
+
+
+def test_images_in_subfolders_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "id,label\na,shark\nb.jpg,tench\nflat\\\\c.jpg,goldfish\n".replace("\\\\", "\\")
+    )
+    assert classes(tmp_path, ["flat/a.jpg", "deep/b.jpg", "flat/c.jpg"]) == ("labels.csv", [2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("images", "table", "parts"),
+    [
+        (["a.jpg", "a.png"], "id,label\na,shark\n", ["line 2: 'a' is a.jpg or a.png: name one"]),
+        (["x/a.jpg", "y/a.jpg"], "a.jpg,shark\n", ["line 1: 'a.jpg' is x/a.jpg or y/a.jpg: name one"]),
+        (PHOTOS, "a.jpg,2,1\nb.jpg,1,1\nc.jpg,0,1\n", ["classes are named by column 2 or by column 3, which differ"]),
+        (
+            PHOTOS,
+            "file,label,target\na.jpg,2,shark\nb.jpg,2,tench\nc.jpg,0,tench\n",
+            ["classes are named by 'label' or by 'target', which differ"],
+        ),
+        (
+            PHOTOS,
+            "file,mood,colour\na.jpg,glad,red\nb.jpg,sad,red\nc.jpg,sad,blue\n",
+            ["by 'mood' or by 'colour', neither of which names the model's classes everywhere"],
+        ),
+        (PHOTOS, "a.jpg,c.jpg,2\nb.jpg,b.jpg,1\nc.jpg,a.jpg,0\n", ["column 1 ('c.jpg') or by column 2 ('a.jpg')"]),
+        (
+            PHOTOS,
+            "file,tench,shark\na.jpg,0,1\nb.jpg,1,1\nc.jpg,1,0\n",
+            ["line 3", "has 2 of the classes 'tench', 'shark'"],
+        ),
+        (PHOTOS, "other/a.jpg,2\n", ["3 of 3 images have no class"]),
+    ],
+)
+def test_tables_that_can_be_read_in_two_ways(tmp_path: Path, images: list[str], table: str, parts: list[str]) -> None:
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(ImageError) as refusal:
+        read(tmp_path, images, NUMBERING)
+    assert all(part in str(refusal.value) for part in parts)
+
+
+def test_folders_whose_names_are_numbers_and_labels(tmp_path: Path) -> None:
+    """Keras' order is that of the names."""
+    numbering = Numbering(4, None, ("0", "1", "10", "2"))
+    assert classes(tmp_path, ["0/a.jpg", "10/b.jpg", "2/c.jpg"], numbering) == ("the folders' names", [0, 2, 3])
+    assert classes(tmp_path, ["0/a.jpg", "3/b.jpg"], numbering) == ("the folders' names", [0, 3])  # no label of these
+
+
+def test_some_images_of_a_folder(tmp_path: Path) -> None:
+    """A short name is that of one image of the whole folder."""
+    (tmp_path / "labels.csv").write_text("a,shark\n")
+    with pytest.raises(ImageError, match=r"'a' is a\.jpg or a\.png"):
+        read(tmp_path, ["a.png"], NUMBERING, listed=["a.jpg", "a.png"])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from lite_toolkit.decoding import encode
 from lite_toolkit.documents import sha256
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
+from lite_toolkit.images.files import find_images
 from lite_toolkit.measurement import validation
 from lite_toolkit.measurement.description import endpoints
 from lite_toolkit.measurement.loss import Assessment, Comparison
@@ -99,7 +100,8 @@ class _Images:
             return None
         names = [str(name) for name in self.dataset.names(self.dataset.held_out)]
         numbering = ground_truth.Numbering(self._reference.shape[1], self.index, self.request.labels)
-        return ground_truth.read(folder, names, numbering).classes
+        listed = [path.relative_to(folder).as_posix() for path in find_images(folder)]
+        return ground_truth.read(folder, names, numbering, listed=listed).classes
 
     def compare(self, model: bytes) -> Comparison:
         """A model's scores with the float model's, on the held-out images."""

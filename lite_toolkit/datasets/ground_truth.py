@@ -1,15 +1,15 @@
 """The true class of each image: told by a table, by the folders' names or by the files'."""
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.datasets import table as tables
 from lite_toolkit.errors import ImageError
 
 TABLE = "labels.csv"
@@ -58,11 +58,13 @@ class Numbering:
         classes: number of outputs of the model.
         index: of the data set; None where nobody told.
         labels: of the model's outputs; None where nobody told.
+        numbers: whether a number is an index.
     """
 
     classes: int
     index: ClassIndex | None = None
     labels: Sequence[str] | None = None
+    numbers: bool = True
 
     def find(self, value: str) -> tuple[int, str] | None:
         """The class that `value` names, and by what: "index", "wnid" or "label"; None where it names none.
@@ -71,7 +73,8 @@ class Numbering:
             ImageError: it names two.
         """
         places = [place for place, label in enumerate(self.labels or ()) if label == value]
-        number = int(value) if value.isdecimal() and len(value) <= len(str(MAXIMUM_INDEX)) else None
+        decimal = self.numbers and value.isdecimal() and len(value) <= len(str(MAXIMUM_INDEX))
+        number = int(value) if decimal else None
         if number is not None and places not in ([], [number]):
             raise ImageError(f"{value!r} is a class index, and the label of class {places[0]}: pass other --labels")
         if number is not None:
@@ -81,6 +84,14 @@ class Numbering:
         if len(places) > 1:
             raise ImageError(f"{value!r} is the label of classes {places[0]} and {places[1]}: name classes by index")
         return (places[0], "label") if places else None
+
+    def number(self, value: str) -> int | None:
+        """The class of the ground truth that `value` names, if it is one of the model's, and one only."""
+        try:
+            found = self.find(value)
+        except ImageError:
+            return None
+        return found[0] if found and found[0] < self.classes else None
 
     def offset(self, found: Iterable[tuple[int, str]]) -> int:
         """1 where a model of 1001 outputs, background first, meets the 1000 classes of a ground truth, otherwise 0."""
@@ -102,7 +113,13 @@ class Numbering:
         return f"a class index, {wnids} or {labels}"
 
 
-def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path | None = None) -> GroundTruth:
+def read(
+    folder: Path,
+    images: Sequence[str],
+    numbering: Numbering,
+    table: Path | None = None,
+    listed: Sequence[str] | None = None,
+) -> GroundTruth:
     """The true class of each image of a folder.
 
     Told by `table`, or else by a `labels.csv` in the folder; or else by the names of the folder's subfolders, if one of
@@ -112,7 +129,8 @@ def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path 
         folder: of the images.
         images: their paths within it, with slashes.
         numbering: how classes may be named.
-        table: a CSV file of two columns, an image's path within `folder` and its class.
+        table: a file that names images and their classes, as `table.read` takes it.
+        listed: all images of the folder, where `images` are some of them: a table may name them in short.
 
     Raises:
         ImageError: there is no ground truth, or none of an image, or a class is unknown or out of range.
@@ -120,36 +138,18 @@ def read(folder: Path, images: Sequence[str], numbering: Numbering, table: Path 
     if table is None and (folder / TABLE).is_file():
         table = folder / TABLE
     if table:
-        rows = read_table(table)
-        absent = tuple(sorted(set(rows).difference(images)))
+        rows = tables.read(table, folder, listed or images, numbering.number)
+        absent = tuple(sorted(set(rows).difference(listed or images)))
         return _resolve(images, rows.get, numbering, str(table.name), absent)
     for source, tell in _NAMES.items():
-        if any(value and numbering.find(value) for value in dict.fromkeys(map(tell, images))):
-            return _resolve(images, tell, numbering, source)
+        values = dict.fromkeys(map(tell, listed or images))
+        by_label = _only_labels(values, numbering)
+        if any(value and by_label.find(value) for value in values):
+            return _resolve(images, tell, by_label, source)
     raise ImageError(
         f"{folder}: no ground truth: must hold {TABLE}, or folders named by class, or files whose names begin with a "
         f"wnid, such as n01440764_1.JPEG; a class is named by {numbering.allowed}; found {_some(images)}"
     )
-
-
-def read_table(path: Path) -> dict[str, str]:
-    """Image -> class of a CSV file of two columns; a first line that begins with "file" or "image" is their heading.
-
-    Raises:
-        ImageError: the file cannot be read, has a line without these two, or names an image twice.
-    """
-    rows: dict[str, str] = {}
-    for number, row in enumerate(_cells(path, _lines(path)), start=1):
-        if not row or (number == 1 and row[0].strip().lower() in ("file", "image")):
-            continue
-        if len(row) != 2 or not all(cell.strip() for cell in row):
-            raise ImageError(
-                f"{path}, line {number}: {','.join(row)!r}: must be an image's path, a comma and its class"
-            )
-        image, value = row[0].strip().removeprefix("./"), row[1].strip()
-        if rows.setdefault(image, value) != value:
-            raise ImageError(f"{path}, line {number}: {image} has class {rows[image]} already")
-    return rows
 
 
 def read_class_index(path: Path) -> ClassIndex:
@@ -159,7 +159,7 @@ def read_class_index(path: Path) -> ClassIndex:
     Raises:
         ImageError: the file cannot be read, is none of these, or names a wnid or an index twice.
     """
-    lines = _lines(path)
+    lines = tables.lines(path)
     rows = _json_rows(path, lines) if lines and lines[0].lstrip().startswith("{") else _line_rows(path, lines)
     wnids: dict[str, int] = {}
     names: dict[int, str] = {}  # empty where the file has none
@@ -186,10 +186,10 @@ def _json_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def _line_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
-    table = _cells(path, lines)
-    heading = [cell.strip().lower() for cell in table[0]] if table else []
+    table = tables.cells(path, lines, "\t" if lines and "\t" in lines[0] else ",")
+    heading = [cell.lower() for cell in table[0]] if table else []
     if {"index", "wnid"} <= set(heading):
-        rows = [dict(zip(heading, map(str.strip, row), strict=False)) for row in table[1:] if row]
+        rows = [dict(zip(heading, row, strict=False)) for row in table[1:] if row]
         return [(row.get("index", ""), row.get("wnid", ""), row.get("name", "")) for row in rows]
     wnids = [line.strip() for line in lines if line.strip()]
     if wnids and not _WNID.fullmatch(wnids[0]):
@@ -200,21 +200,11 @@ def _line_rows(path: Path, lines: Sequence[str]) -> list[tuple[str, str, str]]:
     return [(str(index), wnid, "") for index, wnid in enumerate(wnids)]
 
 
-def _cells(path: Path, lines: Sequence[str]) -> list[list[str]]:
-    try:
-        return list(csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
-    except csv.Error as error:
-        raise ImageError(f"{path} is no table: {error}") from error
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        # Only what ends a line for every reader: str.splitlines would also cut at U+2028, within a name.
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ImageError(f"cannot read classes from {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ImageError(f"{path} is not a UTF-8 text file of classes") from error
+def _only_labels(names: Iterable[str | None], numbering: Numbering) -> Numbering:
+    """Where all names are labels, though they may be numbers too, they are labels: Keras numbers the folders 0, 1, 10,
+    11, 2 in this order."""
+    labels = set(numbering.labels or ())
+    return replace(numbering, numbers=False) if labels.issuperset(names) else numbering
 
 
 def _resolve(

@@ -179,12 +179,19 @@ def shifted(best: Classes, truth: Classes) -> int | None:
 
     Drastically: at least twice as good, and the two Wilson intervals have nothing in common.
     """
-    here = Rate(int((best[:, 0] == truth).sum()), len(truth))
-    for shift in (-1, 1):
-        there = Rate(int((best[:, 0] == truth + shift).sum()), len(truth))
-        if there.correct_images >= 2 * here.correct_images and there.interval_percent[0] > here.interval_percent[1]:
-            return shift
-    return None
+    return next((shift for shift in (-1, 1) if _fits_better(best[:, 0], truth, truth + shift)), None)
+
+
+def alphabetical(best: Classes, truth: Classes, classes: int) -> bool:
+    """Whether top-1 is drastically better with the numbers of the classes taken as names in alphabetical order, 0, 1,
+    10, 11, 2, which is that of Keras for the folders of a data set."""
+    order = np.argsort(sorted(range(classes), key=str)).astype(np.int32)
+    return _fits_better(best[:, 0], truth, order[truth])
+
+
+def _fits_better(predicted: Classes, truth: Classes, other: Classes) -> bool:
+    here, there = (Rate(int((predicted == one).sum()), len(one)) for one in (truth, other))
+    return there.correct_images >= 2 * here.correct_images and there.interval_percent[0] > here.interval_percent[1]
 
 
 def _confusions(truth: Classes, predicted: Classes) -> tuple[Confusion, ...]:

@@ -217,7 +217,7 @@ def evaluate(request: Request, steps: Steps | None = None) -> Evaluation:
         results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.files))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
-        notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth)),
+        notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth, models.about.classes)),
         workers=min(workers, len(names)),
         seconds=steps.seconds,
         resumed=records.resumed,
@@ -318,7 +318,7 @@ def _identity(request: Request, models: _Models, names: Sequence[str], top: int)
     }
 
 
-def _doubts(best: NDArray[np.int32], classes: NDArray[np.int32], truth: GroundTruth) -> Iterator[str]:
+def _doubts(best: NDArray[np.int32], classes: NDArray[np.int32], truth: GroundTruth, outputs: int) -> Iterator[str]:
     """What makes the figures doubtful, though they are right."""
     shift = accuracy.shifted(best, classes)
     if shift:
@@ -326,6 +326,11 @@ def _doubts(best: NDArray[np.int32], classes: NDArray[np.int32], truth: GroundTr
         yield (
             f"Top-1 is drastically better with every class of the ground truth {direction} by one: does its numbering "
             "begin at 0, without a background class?"
+        )
+    elif accuracy.alphabetical(best, classes, outputs):
+        yield (
+            "Top-1 is drastically better with the ground truth's numbers in alphabetical order (0, 1, 10, 11, 2, ...), "
+            "as Keras orders folders: pass --labels FILE with these names in the model's order"
         )
     if truth.absent:
         shown = ", ".join(truth.absent[:3]) + (", ..." if len(truth.absent) > 3 else "")
