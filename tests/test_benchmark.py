@@ -145,6 +145,8 @@ def test_the_drawing(sustained: tuple[str, ...], suffix: str, model: Path, tmp_p
 def test_the_report_is_there_where_the_plot_cannot_be_drawn(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("matplotlib")
+
     def refuse(*_: object) -> None:
         raise OutputError("no space left")
 

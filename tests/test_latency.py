@@ -154,6 +154,7 @@ def test_each_doubt_has_a_next_step(changes: dict[str, Any], doubt: str) -> None
 
 
 def test_the_drawing_shows_what_the_machine_tells() -> None:
+    pytest.importorskip("matplotlib")
     told = [
         {"runs_ns": [MILLISECOND] * 3, "seconds": place, "throttled": flags, "frequencies_khz": [1_500_000] * 4}
         | {"temperatures_celsius": {"cpu": 60.0 + place, "gpu": 40.0}}
