@@ -41,7 +41,7 @@ class UsageError(LiteToolkitError):
 
 
 class UnknownVariantError(LiteToolkitError):
-    """A variant name that is not in `architectures.VARIANTS`."""
+    """A name that `architectures.variant` does not know."""
 
 
 class WeightsError(LiteToolkitError):

@@ -183,3 +183,11 @@ def test_stochastic_depth_drops_whole_samples_while_training() -> None:
 def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(LiteToolkitError, match=message):
         build(VARIANTS["lite0"], **options)
+
+
+@pytest.mark.parametrize("name", ["b0", "b3"])
+def test_keras_applications_has_the_layers_that_are_counted(name: str) -> None:
+    network = getattr(keras.applications, f"EfficientNet{name.upper()}")
+    model = network(include_top=False, weights=None, input_shape=(32, 32, 3), name=name)
+    assert {layer.name for layer in model.layers[3:]} == set(list(costs.keras_layers(VARIANTS[name]))[3:])
+    assert [type(layer).__name__ for layer in model.layers[:3]] == ["InputLayer", "Rescaling", "Normalization"]

@@ -338,6 +338,20 @@ class TestRefusals:
     def test_an_unknown_variant(self, arguments: list[str]) -> None:
         assert_refused(run(*arguments), "unknown variant 'lite9'", "lite0, lite1", "el")
 
+    def test_describe_tells_what_is_published(self) -> None:
+        found = json.loads(run("describe", "timm/efficientnet_b2a", "--json").stdout)
+        assert (found["variant"], found["input_pixels"]) == ("efficientnet_b2a", [288, 288])
+        assert (found["published_top1_percent"], found["published_top5_percent"]) == (80.61, 95.32)
+        assert (found["published_crop_fraction"], found["published_interpolation"]) == (1.0, "bicubic")
+        assert found["weights"] == "hf:timm/efficientnet_b2.ra_in1k"
+        shown = run("describe", "timm/efficientnet_b2a").stdout
+        assert "at 288 pixels: top-1 80.61 %, top-5 95.32 %, crop 1.0, bicubic resizing" in shown
+
+    def test_describe_counts_the_layers_of_keras(self) -> None:
+        assert "Keras layers: 237" in run("describe", "google/efficientnet-b0").stdout
+        assert "Keras layers: 813" in run("describe", "b7").stdout
+        assert json.loads(run("describe", "lite0", "--json").stdout)["keras_layers"] is None
+
     def test_an_unknown_variant_in_a_shell(self) -> None:
         done = run_installed("describe", "lite9")
         assert (done.returncode, done.stdout) == (1, "")

@@ -17,6 +17,15 @@ WITHOUT_TOP = {"b3": 10_783_528, "b4": 17_673_816, "b5": 28_513_520, "b6": 40_96
 TRAINABLE = {"b0": 5.29, "b1": 7.79, "b2": 9.11, "b3": 12.23, "es": 5.44, "em": 6.90, "el": 10.59, "lite0": 4.65}
 
 
+# What articles count of keras.applications' networks without classifier.
+KERAS_LAYERS = {"b0": 237, "b1": 339, "b2": 339, "b3": 384, "b4": 474, "b5": 576, "b6": 666, "b7": 813}
+
+
+@pytest.mark.parametrize(("name", "layers"), KERAS_LAYERS.items())
+def test_keras_layers(name: str, layers: int) -> None:
+    assert len(set(costs.keras_layers(architectures.variant(name)))) == layers
+
+
 @pytest.mark.parametrize(("name", "millions"), MADDS.items())
 def test_multiply_adds(name: str, millions: float) -> None:
     assert costs.total(architectures.variant(name)).madds / 1e6 == pytest.approx(millions, abs=0.05)

@@ -12,9 +12,10 @@ import pytest
 
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, google_lite
-from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, variant
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, Timm, variant
+from lite_toolkit.weights import loading, sources
 from lite_toolkit.weights.loading import default_preprocessing, load_model, read_weights
-from lite_toolkit.weights.sources import CONVENTIONS
+from lite_toolkit.weights.sources import CONVENTIONS, local
 
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
@@ -122,6 +123,24 @@ class TestReading:
         assert weights.spec == TINY
         assert weights.preprocessing == google_lite(40)
 
+    @pytest.mark.parametrize(
+        ("name", "size", "crop"), [("efficientnet_b2a", 288, 1.0), ("efficientnet_b3", 300, 0.904)]
+    )
+    def test_timms_index_tells_size_and_crop(self, name: str, size: int, crop: float) -> None:
+        expected = dataclasses.replace(PRESETS["imagenet"](size), crop_fraction=crop)
+        assert read_weights(variant(name), "none").preprocessing == expected
+
+    def test_timms_index_tells_the_crop_of_its_own_weights_alone(
+        self, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(checkpoint, "efficientnet_tiny")
+        source = local(checkpoint)
+        monkeypatch.setitem(sources.IMAGENET, "tiny", type("Own", (), {"find": lambda _: source})())
+        monkeypatch.setitem(loading.TIMM, "tiny", Timm("tiny", 40, 1.0, "tiny.in1k"))
+        own, given = (read_weights(TINY, argument).preprocessing for argument in ("imagenet", str(checkpoint)))
+        assert (own.crop_fraction, own.height, own.interpolation) == (1.0, 40, "bilinear")
+        assert given == dataclasses.replace(own, crop_fraction=0.9)
+
     def test_everything_that_comes_with_a_checkpoint(self, checkpoint: Path) -> None:
         weights = read_weights(TINY, str(checkpoint), "tensorflow", 64)
         assert weights.name == "tiny.safetensors"
@@ -188,7 +207,9 @@ class TestReading:
         safetensors_numpy.save_file(tensors, folder / "training.safetensors")
         return str(folder / "training.safetensors")
 
-    @pytest.mark.parametrize(("name", "epsilon"), [("tiny", 1e-5), ("b4", 1e-5), ("b5", 1e-3), ("b7", 1e-3)])
+    @pytest.mark.parametrize(
+        ("name", "epsilon"), [("tiny", 1e-5), ("b4", 1e-5), ("b5", 1e-3), ("b7", 1e-3), ("efficientnet_b5", 1e-3)]
+    )
     def test_torchvision_has_one_convention_for_each_network(self, tmp_path: Path, name: str, epsilon: float) -> None:
         spec = dataclasses.replace(TINY, name=name)
         weights = read_weights(spec, self.saved(tmp_path, in_torchvision(state_dict())))

@@ -78,6 +78,18 @@ def test_a_model_of_ones_own_has_its_own(options: dict[str, Any]) -> None:
         Request(**OWN | {"recipes": (dataclasses.replace(INT8, activation="none"),)})
 
 
+@pytest.mark.parametrize(
+    ("variant", "file"),
+    [
+        ("google/efficientnet-b7", "b7-int8.tflite"),
+        ("hf-hub:timm/efficientnet_b2a", "efficientnet_b2a-int8.tflite"),
+        ("EfficientNetLiteB0Backbone", "lite0-int8.tflite"),
+    ],
+)
+def test_files_have_our_name_of_the_variant(variant: str, file: str) -> None:
+    assert Request((INT8,), variant).path(INT8) == Path(file)
+
+
 def test_an_unknown_variant_is_told_at_once() -> None:
     with pytest.raises(UnknownVariantError):
         Request(**LITE0 | {"variant": "lite9"})

@@ -16,6 +16,7 @@ import pytest
 
 from lite_toolkit.errors import MissingExtraError, WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.networks import architectures
 from lite_toolkit.networks.architectures import VARIANTS
 from lite_toolkit.weights import sources
 from lite_toolkit.weights.sources import CONVENTIONS, IMAGENET, Conventions, Package, Source, repository
@@ -40,7 +41,12 @@ def digest(content: bytes) -> str:
 
 
 def test_every_variant_has_a_source() -> None:
-    assert IMAGENET.keys() == VARIANTS.keys()
+    assert IMAGENET.keys() == VARIANTS.keys() | architectures.TIMM.keys()
+
+
+def test_timms_names_mean_timms_weights() -> None:
+    assert IMAGENET["efficientnet_b2a"].title == "hf:timm/efficientnet_b2.ra_in1k"
+    assert IMAGENET["efficientnet_lite0"].title == "hf:timm/efficientnet_lite0.ra_in1k"
 
 
 @pytest.mark.parametrize("variant", ["lite0", "lite1", "lite2"])

@@ -21,7 +21,7 @@ class Request:
 
     Attributes:
         recipes: one for each file to write; "float32" writes the float model itself.
-        variant: of the network; None for `model`.
+        variant: of the network, as `architectures.variant` takes it; None for `model`.
         model: a `.keras` file or SavedModel folder instead of a variant.
         weights, conventions: as `weights.loading.read_weights` takes them; None is "imagenet", and
             what the weights tell.
@@ -133,7 +133,9 @@ class Request:
     @property
     def name(self) -> str:
         """The first part of the files' names."""
-        return self.variant or (self.model.stem if self.model else "model")
+        if self.variant:
+            return architectures.variant(self.variant).name  # others' names may hold slashes
+        return self.model.stem if self.model else "model"
 
     def path(self, recipe: Recipe) -> Path:
         """Where the file of one recipe goes."""

@@ -13,6 +13,7 @@ class Published:
         int8_top1_percent: the same after post-training quantization.
         pixel4_cpu_ms: int8 latency on a Pixel 4, four threads.
         pixel4_edgetpu_ms: int8 latency on the Pixel 4's Edge TPU.
+        top5_percent: ImageNet validation accuracy of the first five classes, in float32.
     """
 
     top1_percent: float
@@ -20,10 +21,11 @@ class Published:
     int8_top1_percent: float | None = None
     pixel4_cpu_ms: float | None = None
     pixel4_edgetpu_ms: float | None = None
+    top5_percent: float | None = None
 
 
 # Lite: README of models/official/efficientnet/lite in the TPU repository. V1: arXiv 1905.11946, table 2.
-# EdgeTPU: README of models/official/efficientnet/edgetpu.
+# EdgeTPU: README of models/official/efficientnet/edgetpu. `efficientnet_*`: timm's model index, of its own weights.
 PUBLISHED: dict[str, Published] = {
     "lite0": Published(75.1, 407, 74.4, 6.5, 3.8),
     "lite1": Published(76.7, 631, 75.9, 9.1, 5.4),
@@ -41,4 +43,13 @@ PUBLISHED: dict[str, Published] = {
     "es": Published(77.23),
     "em": Published(78.69),
     "el": Published(80.62),
+    "efficientnet_b0": Published(77.71, top5_percent=93.52),
+    "efficientnet_b1": Published(78.71, top5_percent=94.15),
+    "efficientnet_b2": Published(80.38, top5_percent=95.08),
+    "efficientnet_b2a": Published(80.61, top5_percent=95.32),
+    "efficientnet_b3": Published(82.08, top5_percent=96.03),
+    "efficientnet_b3a": Published(82.25, top5_percent=96.11),
+    "efficientnet_em": Published(79.26, top5_percent=94.79),
+    "efficientnet_es": Published(78.09, top5_percent=93.93),
+    "efficientnet_lite0": Published(75.5, top5_percent=92.51),
 }

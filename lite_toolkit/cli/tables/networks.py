@@ -1,12 +1,12 @@
 """`lite-toolkit variants` and `describe`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from lite_toolkit.cli.console import print_notes, print_table
 from lite_toolkit.networks import costs
-from lite_toolkit.networks.architectures import VARIANTS, ModelSpec
+from lite_toolkit.networks.architectures import TIMM, VARIANTS, ModelSpec
 from lite_toolkit.networks.published import PUBLISHED
 from lite_toolkit.reports import figures
 from lite_toolkit.weights.sources import IMAGENET
@@ -63,6 +63,8 @@ def description(spec: ModelSpec, classes: int | None, size: int | None) -> dict[
         "params": cost.params,
         "trainable_params": cost.trainable,
         "madds": cost.madds,
+        "keras_layers": len(list(costs.keras_layers(spec))) if spec.family == "v1" else None,
+        **_published(spec),
         "stages": [_stage(row) for row in rows],
     }
 
@@ -85,6 +87,37 @@ def show_description(content: Mapping[str, Any]) -> None:
         f"{content['activation']}"
     )
     print_table(title, columns, rows)
+    print_notes(*_notes(content))
+
+
+def _published(spec: ModelSpec) -> dict[str, Any]:
+    """What is published of the weights that `--weights imagenet` means, at the network's own size."""
+    published, evaluation = PUBLISHED.get(spec.name), TIMM.get(spec.name)
+    cropped = evaluation if evaluation and evaluation.crop else None
+    return {
+        "weights": IMAGENET[spec.name].title,
+        "published_top1_percent": published.top1_percent if published else None,
+        "published_top5_percent": published.top5_percent if published else None,
+        "published_input_pixels": spec.resolution,
+        "published_crop_fraction": cropped.crop if cropped else None,
+        "published_interpolation": cropped.interpolation if cropped else None,
+    }
+
+
+def _notes(content: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each thing known."""
+    yield f"ImageNet weights: {content['weights']}."
+    facts = {
+        "top1_percent": "top-1 {} %",
+        "top5_percent": "top-5 {} %",
+        "crop_fraction": "crop {}",
+        "interpolation": "{} resizing",
+    }
+    published = [form.format(content[f"published_{key}"]) for key, form in facts.items() if content[f"published_{key}"]]
+    if published:
+        yield f"Published, at {content['published_input_pixels']} pixels: {', '.join(published)}."
+    if content["keras_layers"]:
+        yield f"Keras layers: {content['keras_layers']}, as keras.applications counts them without the classifier."
 
 
 def _stage(row: costs.StageRow) -> dict[str, Any]:
