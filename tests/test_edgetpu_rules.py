@@ -155,6 +155,26 @@ def test_what_stays_on_the_cpu_and_why(
     assert verdict.remedy
 
 
+def test_shapes_of_a_batch_of_unknown_size_have_a_remedy_of_their_own() -> None:
+    """RESHAPE to a shape that is computed: quantization changes none of its integers."""
+    tensors = (
+        *(tensor(0, *IMAGE), tensor(1, (4,), "int32"), tensor(2, (1,), "int32", 0), tensor(3, (), "int32")),
+        *(tensor(4, (2,), "int32"), tensor(5, (), "int32", 1024), tensor(6, (1, 1024))),
+    )
+    steps = [("SHAPE", (0,), 1), ("STRIDED_SLICE", (1, 2, 2, 2), 3), ("PACK", (3, 5), 4), ("RESHAPE", (0, 4), 6)]
+    operators = [Operator(i, name, 1, read, (written,), {}) for i, (name, read, written) in enumerate(steps)]
+    verdicts = rules.judge(Subgraph("", tensors, (0,), (6,), tuple(operators)))
+    assert {verdict.remedy for verdict in verdicts} == {"fix the batch to 1 and the size: then no shape is computed"}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [("float32", "quantize the model"), ("int16", "quantize the model"), ("int32", "outside"), ("int64", "outside")],
+)
+def test_only_what_quantization_changes_is_to_be_quantized(dtype: str, remedy: str) -> None:
+    assert remedy in rules.judge(graph_of("ADD", [(IMAGE[0], dtype)] * 2, (IMAGE[0], dtype)))[0].remedy
+
+
 @pytest.mark.parametrize(("name", "newest"), rules.NEWEST_VERSION.items())
 def test_versions_that_compiler_16_cannot_parse(name: str, newest: int) -> None:
     if name not in limits.SUPPORTED:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lite_toolkit.edgetpu.limits import MAPPED_MEAN, SUPPORTED, UNMAPPED_MEAN, reduced_values, sides
 from lite_toolkit.edgetpu.view import View
-from lite_toolkit.tflite.graph import Subgraph
+from lite_toolkit.tflite.graph import Subgraph, Tensor
 from lite_toolkit.tflite.schema import OPERATORS
 
 MAPPED = "Mapped to Edge TPU"
@@ -64,7 +64,17 @@ def judge(graph: Subgraph) -> tuple[Verdict, ...]:
         ModelError: an operator lacks a tensor that it needs, or a constant is of another size than its shape.
     """
     fillings: dict[int, int | None] = {}
-    return tuple(_judge(View(graph, operator, fillings)) for operator in graph.operators)
+    shapes = _computed_shapes(graph)
+    return tuple(_judge(View(graph, operator, fillings, shapes)) for operator in graph.operators)
+
+
+def _computed_shapes(graph: Subgraph) -> frozenset[int]:
+    """The integers that are computed from the shapes of others, which a batch of unknown size makes necessary."""
+    found: set[int] = set()
+    for operator in graph.operators:
+        if operator.name == "SHAPE" or found.intersection(operator.inputs):
+            found.update(number for number in operator.outputs if graph.tensors[number].dtype in _INTEGERS)
+    return frozenset(found)
 
 
 def _judge(view: View) -> Verdict:
@@ -87,7 +97,9 @@ def _known(view: View) -> Verdict | None:
         return Verdict(status, "it is a custom operator", _AT_THE_END)
     if name == "DEQUANTIZE":
         return Verdict(status, "it writes floats", _for_floats(view))
-    return Verdict(status, "the Edge TPU has no such operation", _INSTEAD.get(name, _AT_THE_END))
+    shape = view.shapes.intersection(view.operator.outputs)
+    remedy = _FIXED if shape else _INSTEAD.get(name, _AT_THE_END)
+    return Verdict(status, "the Edge TPU has no such operation", remedy)
 
 
 def _for_floats(view: View) -> str:
@@ -99,11 +111,17 @@ def _for_floats(view: View) -> str:
 def _typed(view: View) -> Verdict | None:
     for tensor in view.activations:
         if tensor.dtype not in _DATA and not tensor.is_variable:
-            return Verdict(UNSUPPORTED_TYPE, f"it works on {tensor.dtype}", "quantize the model to int8")
+            return Verdict(UNSUPPORTED_TYPE, f"it works on {tensor.dtype}", _for_type(view, tensor))
     for tensor in view.inputs:
         if tensor.is_constant and tensor.dtype not in _CONSTANTS:
             return Verdict(UNSUPPORTED_TYPE, f"it has a constant of type {tensor.dtype}", "quantize the model to int8")
     return None
+
+
+def _for_type(view: View, tensor: Tensor) -> str:
+    if tensor.index in view.shapes:
+        return _FIXED
+    return _OUTSIDE if tensor.dtype in _INTEGERS else "quantize the model to int8"
 
 
 def _versioned(view: View) -> Verdict | None:
@@ -144,6 +162,9 @@ def _doubt(view: View) -> str:
 _LARGE = 2**17  # elements; the least that a public log has on the CPU, of a YOLOv5 for 224 pixels, has 199,920
 _DATA = frozenset(("int8", "uint8"))
 _CONSTANTS = _DATA | {"int32", "int64", "bool"}  # biases, shapes and axes
+_INTEGERS = frozenset(("int32", "int64", "bool"))  # which quantization leaves as they are
+_FIXED = "fix the batch to 1 and the size: then no shape is computed"
+_OUTSIDE = "compute it outside of the model: quantization leaves it as it is"
 _INTEGER_ENDS = "give the model int8 or uint8 inputs and outputs (convert --io uint8)"
 _INTEGER_PARTS = "replace the operators in float beside it"
 _AT_THE_END = "leave it for the end of the graph, or use another"

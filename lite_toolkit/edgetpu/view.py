@@ -15,11 +15,13 @@ class View:
 
     Attributes:
         fillings: number of a buffer -> the byte that fills it, if one does; shared, so that none is searched twice.
+        shapes: numbers of the tensors that are computed from the shapes of others.
     """
 
     graph: Subgraph
     operator: Operator
     fillings: dict[int, int | None] = field(default_factory=dict)
+    shapes: frozenset[int] = frozenset()
 
     @property
     def inputs(self) -> list[Tensor]:
