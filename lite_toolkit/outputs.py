@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -171,8 +172,12 @@ def write_all(contents: Mapping[Path, bytes | None], force: bool) -> None:
 
 
 def to_json(document: Mapping[str, object]) -> str:
-    """`document` as the indented JSON that every command prints and saves; NaN is refused."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """`document` as the indented JSON that every command prints and saves; NaN is refused.
+
+    Names of files that are no UTF-8 have surrogates, which no file takes: U+FFFD stands for each.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def write_json(path: Path, document: Mapping[str, object], force: bool) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import struct
+import subprocess
+import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from lite_toolkit.errors import ImageError
-from lite_toolkit.images.files import MAXIMUM_PIXELS, extensions, find_images, read_image
+from lite_toolkit.images.files import MAXIMUM_PIXELS, extensions, find_images, left_out, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -259,3 +262,69 @@ def test_photographs_of_the_shared_set_are_read(request):
     paths = find_images(folder)
     assert len(paths) == 128
     assert all(min(read_image(path).size) > 32 for path in paths[:8])
+
+
+HEADER_OF_HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # its import fails
+
+
+def test_what_cannot_be_read_is_counted(tmp_path, without_heif):
+    save(Image.new("RGB", (2, 2)), tmp_path / "a.png")
+    assert left_out(tmp_path) is None
+    for name in ("b.heic", "c.HEIC", "d.cr2"):
+        (tmp_path / name).write_bytes(HEADER_OF_HEIC)
+    (tmp_path / "a.png").with_name("e").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "README").write_text("no image")
+    assert [path.name for path in find_images(tmp_path)] == ["a.png"]
+    told = left_out(tmp_path)
+    assert "1 .cr2, 2 .heic, 1 without suffix: pip install pillow-heif" in told
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"no image in this folder.*1 \.cr2, 2 \.heic"):
+        find_images(tmp_path)
+    with pytest.raises(ImageError, match=r"b\.heic: not an image that Pillow reads: pip install pillow-heif"):
+        read_image(tmp_path / "b.heic")
+
+
+def test_heic_is_read_where_the_plugin_is(tmp_path, monkeypatch):
+    """A stand-in for pillow-heif, which registers its decoder when it is asked to."""
+
+    def register():
+        Image.register_open("STANDIN", decode, lambda prefix: prefix[4:12] == b"ftypheic")
+        Image.register_extension("STANDIN", ".heic")
+
+    def decode(file, name):
+        image = Image.new("RGB", (2, 2), RED)
+        image.format = "STANDIN"
+        return image
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=register))
+    for registry in (Image.OPEN, Image.EXTENSION):
+        monkeypatch.setattr(Image, "OPEN" if registry is Image.OPEN else "EXTENSION", dict(registry))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    (tmp_path / "a.heic").write_bytes(HEADER_OF_HEIC)
+    assert find_images(tmp_path) == [tmp_path / "a.heic"]
+    assert np.all(colours(tmp_path / "a.heic") == RED)
+    assert left_out(tmp_path) is None
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "__MACOSX", ".thumbnails", "deep/@eaDir/x"])
+def test_folders_that_systems_make_are_not_entered(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    for path in (tmp_path / "a.png", tmp_path / folder / "a.png"):
+        save(Image.new("RGB", (2, 2)), path)
+    assert find_images(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_what_pillow_warns_of_is_not_shown(tmp_path):
+    code = (
+        "import warnings, lite_toolkit.images.files as f, PIL.Image\n"
+        "warnings.warn_explicit('raw', UserWarning, 'PIL/Image.py', 1, module='PIL.Image')\n"
+        "warnings.warn_explicit('other', UserWarning, 'x.py', 1, module='others')"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert "other" in told
+    assert "raw" not in told

@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, and replace nothing that nobody allowed them to."""
 
+import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -154,3 +156,10 @@ class TestFolder:
         told = refusals(lambda content: fill(path, content.hex(), force=False))
         assert told == [f"{path} {EXISTS}"] * 7
         assert list(tmp_path.rglob("*")) == [path, path / MARK]
+
+
+def test_names_that_are_no_utf8_are_written_with_replacement_characters(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    outputs.write_json(tmp_path / "a.json", {"sha256": {name: "0"}, "skipped": [name]}, force=False)
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert found == {"sha256": {"caf\ufffd.jpg": "0"}, "skipped": ["caf\ufffd.jpg"]}

@@ -1,6 +1,7 @@
 """The network that a request converts, and where it comes from."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -125,7 +126,7 @@ def _head_note(classes: int, checkpoint_classes: int | None) -> str:
 def _sha256_of(path: Path) -> str:
     """Of the file; of a folder, its files in the order of their names, each after its name."""
     files = sorted(entry for entry in path.rglob("*") if entry.is_file())
-    named = chain.from_iterable((file.relative_to(path).as_posix().encode(), file) for file in files)
+    named = chain.from_iterable((os.fsencode(file.relative_to(path).as_posix()), file) for file in files)
     return sha256(*named if path.is_dir() else (path,))
 
 

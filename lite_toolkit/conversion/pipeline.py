@@ -20,7 +20,7 @@ from lite_toolkit.decoding import encode
 from lite_toolkit.documents import sha256
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
-from lite_toolkit.images.files import find_images
+from lite_toolkit.images.files import find_images, left_out
 from lite_toolkit.measurement import validation
 from lite_toolkit.measurement.description import endpoints
 from lite_toolkit.measurement.loss import Assessment, Comparison
@@ -180,8 +180,11 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
         contents |= manifest.files(file.path, one.content, file.manifest)
     outputs.write_all(contents, request.force)
     float_size = len(_described(jobs[0], _Made(default("float32"), float_model)).content)
-    notes = (*origin.notes, *([_SYNTHETIC_NOTE] if datasets and request.calibration_data is None else []))
-    return Conversion(files, notes, float_size, dict(steps.seconds))
+    data = request.calibration_data
+    notes = [_SYNTHETIC_NOTE] if datasets and data is None else []
+    if datasets and data and data.is_dir():
+        notes += filter(None, [left_out(data)])
+    return Conversion(files, (*origin.notes, *notes), float_size, dict(steps.seconds))
 
 
 _SYNTHETIC_NOTE = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,13 @@ MAXIMUM_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 
 
 # EPS and WMF run an interpreter on the file; the others are stubs without a decoder.
 _REFUSED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# What Pillow warns of, such as odd EXIF, concerns nobody here; decoding in threads allows no filter around each image.
+warnings.filterwarnings("ignore", module=r"PIL\b")
+
+# Of cameras and phones, which Pillow reads with a plugin only, or not at all.
+_HEIC = {".heic", ".heif", ".hif"}
+_PHOTOGRAPHS = _HEIC | {".avif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2"}
+_NOT_ENTERED = {"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found"}  # made by systems, not by people
 _UNIDENTIFIED: Any = getattr(PIL, "UnidentifiedImageError", ())  # Pillow before 7 raises OSError instead
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE: Any = getattr(Image, "Transpose", Image)  # Pillow before 9.1 has the names in the module
@@ -45,11 +54,24 @@ def _loaded_extensions() -> list[str]:
 def _image_suffixes(found: set[str]) -> set[str]:
     """Which of the suffixes of files are images'; the modules of rare formats take 20 ms, and are often not needed."""
     Image.preinit()
+    if found & _HEIC:
+        _register_heic()
     return found if found <= set(_loaded_extensions()) else found & set(extensions())
 
 
+def _register_heic() -> bool:
+    """Make Pillow read HEIC, if pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
 def find_images(folder: Path | str) -> list[Path]:
-    """Every image file in `folder` and below, by extension, in any case; hidden files and folders are left out.
+    """Every image file in `folder` and below, by extension, in any case; hidden files and folders are left out,
+    and those that systems make, such as a NAS's thumbnails.
 
     The order is that of the relative POSIX paths, the same on every platform. Symbolic links are followed, each folder
     once.
@@ -64,10 +86,36 @@ def find_images(folder: Path | str) -> list[Path]:
     allowed = _image_suffixes({path.suffix.lower() for path in files})
     found = [path for path in files if path.suffix.lower() in allowed and path.is_file()]
     if not found:
+        others = left_out(folder)
         raise ImageError(
             f"{folder}: no image in this folder: must hold .jpg, .png, .webp, .bmp or other files that Pillow reads"
+            + (f"; {others}" if others else "")
         )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def left_out(folder: Path | str) -> str | None:
+    """How many images in `folder` and below `find_images` cannot give, in one sentence, or None: files of cameras that
+    Pillow does not read, and images without suffix.
+    """
+    files = _walk(Path(folder))
+    allowed = _image_suffixes({path.suffix.lower() for path in files})
+    suffixes = Counter(path.suffix.lower() for path in files if path.suffix.lower() in _PHOTOGRAPHS - allowed)
+    told = [f"{count} {suffix}" for suffix, count in sorted(suffixes.items())]
+    nameless = sum(not path.suffix and _is_image(path) for path in files)
+    told += [f"{nameless} without suffix"] if nameless else []
+    if not told:
+        return None
+    hint = ": pip install pillow-heif" if _HEIC & set(suffixes) else ": give them a suffix" if nameless else ""
+    return f"left out of {Path(folder).name}, since they cannot be read as images: {', '.join(told)}{hint}"
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            return image.format not in _REFUSED_FORMATS
+    except Exception:  # noqa: BLE001  # as in `read_image`
+        return False
 
 
 def read_image(path: Path | str) -> Image.Image:
@@ -83,11 +131,14 @@ def read_image(path: Path | str) -> Image.Image:
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"{path}: {'must be an image file' if path.exists() else 'no such file'}")
+    heic = path.suffix.lower() in _HEIC
+    registered = heic and _register_heic()
     try:
         with path.open("rb") as file:  # an image opened by its path, Pillow before 6 would close with the file
             return _decode(Image.open(file))
     except _UNIDENTIFIED as error:
-        raise ImageError(f"{path}: not an image that Pillow reads") from error
+        hint = ": pip install pillow-heif" if heic and not registered else ""
+        raise ImageError(f"{path}: not an image that Pillow reads{hint}") from error
     except Exception as error:  # decoders raise SyntaxError, struct.error, IndexError and more on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: cannot read this image: {reason}") from error
@@ -129,7 +180,8 @@ def _walk(folder: Path) -> list[Path]:
     entered: set[str] = set()
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in entered else []
+        kept = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_ENTERED)
+        folders[:] = kept if real not in entered else []
         if real not in entered:
             files += [Path(parent, name) for name in names if not name.startswith(".")]
         entered.add(real)

@@ -19,7 +19,7 @@ from lite_toolkit.devices.jobs import Events, Session
 from lite_toolkit.devices.profiles import Delegation, Profile
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import ImageError, ModelError, UsageError, require_range
-from lite_toolkit.images.files import find_images
+from lite_toolkit.images.files import find_images, left_out
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized
 from lite_toolkit.measurement import accuracy
 from lite_toolkit.measurement.accuracy import Accuracy, Pairing
@@ -217,7 +217,11 @@ def evaluate(request: Request, steps: Steps | None = None) -> Evaluation:
         results=tuple(accuracy.accuracy(best[:, i], tied[:, i], classes, top) for i in range(len(request.files))),
         pairing=accuracy.pairing(best[:, 0, 0], best[:, 1, 0], classes) if request.reference else None,
         names=models.numbering.names(truth.offset),
-        notes=(*models.about.notes, *_doubts(best[:, 0], classes, truth, models.about.classes)),
+        notes=(
+            *models.about.notes,
+            *filter(None, [left_out(request.data)]),
+            *_doubts(best[:, 0], classes, truth, models.about.classes),
+        ),
         workers=min(workers, len(names)),
         seconds=steps.seconds,
         resumed=records.resumed,

@@ -37,6 +37,7 @@ def classify(
     """Classify IMAGES, or all images in folders, with a .tflite MODEL."""
     from lite_toolkit.cli.console import warn
     from lite_toolkit.cli.tables import predictions as tables
+    from lite_toolkit.images.files import left_out
     from lite_toolkit.labels import read as read_labels
     from lite_toolkit.measurement.classification import Classifier, expand
     from lite_toolkit.runtime.delegates import XNNPACK, choose
@@ -50,7 +51,7 @@ def classify(
     )
     if resize:
         classifier.preprocessing = classifier.preprocessing.for_mediapipe()
-    for note in classifier.notes:
+    for note in (*classifier.notes, *filter(None, (left_out(path) for path in images if path.is_dir()))):
         warn(note)
     predictions = list(classifier.classify(expand(images), top))
     content = {"model": model.name, "predictions": tables.predictions(predictions)}
