@@ -18,6 +18,9 @@ LONGEST = 1000  # characters of a label
 _INDEX = re.compile(r"[0-9]{1,7}")
 _NUMBERED = re.compile(r"(?P<index>[0-9]{1,7})(?:[ \t]*[:;,=|\t][ \t]*|[.)][ \t]+|[ \t]+)(?P<name>.*\S)")
 _NUMBERED_AT_THE_END = re.compile(r"(?P<name>.*\S)[ \t]*[:;,=|\t][ \t]*(?P<index>[0-9]{1,7})")
+# These are taken only where all numbers are indices then: "0-cat", "[0] cat", "cat 0"; never "0-9", an age.
+_LOOSELY_NUMBERED = re.compile(r"\[?(?P<index>[0-9]{1,7})(?:\][ \t]*|[ \t]*[-_][ \t]*)(?P<name>[^0-9\s].*)")
+_LOOSELY_AT_THE_END = re.compile(r"(?P<name>.*[^0-9\s])[ \t]+(?P<index>[0-9]{1,7})")
 _INDEX_HEADS = {"index", "idx", "id", "classid", "labelid", "class", "label", "number"}
 _NAME_HEADS = {"displayname", "name", "classname", "labelname", "signname", "label", "class", "category", "breed"}
 _QUOTED = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
@@ -129,7 +132,10 @@ def _json(text: str, where: str) -> Numbered | None:
         value = _literal(text)
     if value is None:
         return None
-    found = _listed(value)
+    try:
+        found = _listed(value)
+    except ValueError as error:
+        raise ModelError(f"{where}: {error}") from error
     if found is None:
         raise ModelError(
             f"{where} holds no labels: must be a list of names, index -> name, name -> index, or a document with "
@@ -167,6 +173,8 @@ def _listed(value: Any) -> Numbered | None:
     names = [one for one in values if one is not None]
     if not keys or len(names) < len(keys):
         return None
+    if set(keys) == set(names) and any(names[keys.index(name)] != key for key, name in zip(keys, names, strict=True)):
+        raise ValueError("may be index -> name or name -> index: write indices as numbers, or pass a list of names")
     if not all(map(_INDEX.fullmatch, keys)) and all(map(_INDEX.fullmatch, names)):
         return list(zip(names, keys, strict=True))
     return list(zip(keys, names, strict=True)) if all(map(_INDEX.fullmatch, keys)) else None
@@ -176,14 +184,16 @@ _DOCUMENTED = ("id2label", "label2id", "labels", "names", "classes", "class_name
 
 
 def _of_list(value: Sequence[Any]) -> Numbered | None:
-    if value and all(isinstance(one, dict) and {"id", "name"} <= set(one) for one in value):
-        return [(str(one["id"]), str(one["name"])) for one in value]
     names = [_name(one) for one in value]
+    if value and None not in names and all(isinstance(one, dict) and "id" in one for one in value):
+        return [(str(one["id"]), str(name)) for one, name in zip(value, names, strict=True)]
     return None if None in names else [(str(index), str(name)) for index, name in enumerate(names)]
 
 
 def _name(value: Any) -> str | None:
-    """A name, or that of [wnid, name]."""
+    """A name, or that of [wnid, name] or of an object."""
+    if isinstance(value, dict):
+        value = value.get("name", value.get("label"))
     pair = isinstance(value, list | tuple) and len(value) == 2
     name = value[1] if pair else value
     return name if isinstance(name, str) else None
@@ -233,7 +243,7 @@ def _table(text: str, _: str) -> Numbered | None:
 def _numbered(text: str, where: str) -> Numbered | None:
     """Lines that all begin with a number, as Coral and Teachable Machine write them, or end with one."""
     lines = [line.strip() for line in _lines(text) if line.strip()]
-    for pattern in (_NUMBERED, _NUMBERED_AT_THE_END):
+    for pattern in (_LOOSELY_NUMBERED, _LOOSELY_AT_THE_END, _NUMBERED, _NUMBERED_AT_THE_END):
         matches = [match for match in map(pattern.fullmatch, lines) if match]
         if not matches or len(matches) < len(lines):
             continue
@@ -241,13 +251,21 @@ def _numbered(text: str, where: str) -> Numbered | None:
         first, last = min(numbers := {int(index) for index, _ in found}), max(numbers)
         whole = len(numbers) == len(found) == last - first + 1 and first in (0, 1)
         if whole and (len(found) == 1 or 2 * len({name for _, name in found}) > len(found)):
-            return found
+            return list(zip((index for index, _ in found), _bare([name for _, name in found]), strict=True))
+        if pattern in (_LOOSELY_NUMBERED, _LOOSELY_AT_THE_END):
+            continue
         why = "few names would differ" if whole else "they are not 0 to n-1, each once"
         raise ModelError(
             f"{where}: every line has a number: either an index, {found[0][0]} of {found[0][1][:60]!r}, but {why}; or "
             f"part of the name {lines[0][:60]!r}: number the lines from 0, or pass the names as a JSON list"
         )
     return None
+
+
+def _bare(names: Sequence[str]) -> list[str]:
+    """Names without the quotation marks that all of them stand in."""
+    quoted = all(len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" for name in names)
+    return [name[1:-1] if quoted else name for name in names]
 
 
 def _yaml(_: str, where: str) -> None:

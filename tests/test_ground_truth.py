@@ -134,6 +134,7 @@ PHOTOS = ["a.jpg", "b.jpg", "c.jpg"]  # of a shark, a goldfish and a tench
         "a.jpg;shark\nb.jpg;goldfish\nc.jpg;tench\n",
         "a.jpg\tshark\r\nb.jpg\tgoldfish\r\nc.jpg\ttench\r\n",
         "a.jpg 2\nb.jpg 1\nc.jpg 0\n",
+        "file|class\na.jpg|2.0\nb.jpg|1.0\nc.jpg|0.0\n",
         "\ufefffilename,label\na.jpg,shark\nb.jpg,goldfish\nc.jpg,tench\n",
         "label,path\nshark,a.jpg\ngoldfish,b.jpg\ntench,c.jpg\n",
         "id,breed\na,shark\nb,goldfish\nc,tench\n",

@@ -88,6 +88,8 @@ def read(path: Path, folder: Path, images: Sequence[str], find: Callable[[str], 
         cell, name = row[table.image], value(row)
         if not cell or not name:
             raise ImageError(f"{path}, line {number}: {','.join(row)!r}: must hold an image's path and its class")
+        if find(name) is None:
+            name = re.sub(r"^([0-9]+)\.0+$", r"\1", name)  # as pandas writes numbers of a column with gaps
         meant = places.find(cell)
         if len(meant) > 1:
             raise ImageError(f"{path}, line {number}: {cell!r} is {meant[0]} or {meant[1]}: name one with its path")
@@ -132,7 +134,7 @@ def plain(cell: str) -> str:
 def _parsed(path: Path, places: _Places, find: Callable[[str], int | None]) -> _Table:
     """The table by the separator that gives most images; an earlier one of equals."""
     text = lines(path)
-    splits = [*(cells(path, text, separator) for separator in "\t,;"), [line.rsplit(None, 1) for line in text]]
+    splits = [*(cells(path, text, separator) for separator in "\t,;|"), [line.rsplit(None, 1) for line in text]]
     tables = [[row for row in rows if any(row)] for rows in splits]
     whole = [rows for rows in tables if rows and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1]
     if not any(tables):
