@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lite_toolkit import outputs
 from lite_toolkit.datasets import representative
 from lite_toolkit.datasets.representative import MAXIMUM_ARRAY_IMAGES, load_representative
 from lite_toolkit.datasets.synthetic import synthetic_image
@@ -306,3 +308,13 @@ def test_shared_photographs():
     batch = dataset.calibration[:]
     assert low <= batch.min() < -0.9
     assert 0.9 < batch.max() <= high
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (40, 50)).save(tmp_path / name)
+    (tmp_path / os.fsdecode(b"broken\xe9.png")).write_bytes(b"")
+    dataset = load(tmp_path)
+    assert list(dataset.digests) == [name]
+    assert "caf\ufffd.png" in outputs.to_json(dataset.to_json())
+    outputs.to_json(dataset.to_json()).encode()

@@ -88,6 +88,14 @@ def test_folders_of_images_are_sent_once_and_cached_by_their_bytes(board: Path, 
     assert [path.name for path in cached] == sorted(digests)
 
 
+def test_names_that_are_no_utf8_are_sent_as_they_are(board: Path, program: Any, tmp_path: Path) -> None:
+    program(NAMES)
+    files = pictures(tmp_path / "pictures")
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / "pictures/a.png").rename(tmp_path / "pictures" / name)
+    assert run(files) == [{"event": "result", "names": [name, "deeper/b.png"]}]
+
+
 def test_what_is_damaged_in_the_cache_is_sent_again(board: Path, program: Any, tmp_path: Path) -> None:
     program("say(event='result', size=os.path.getsize(files['images'] + '/a.png'))")
     files = pictures(tmp_path / "pictures")
