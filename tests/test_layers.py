@@ -33,7 +33,7 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
         *("boundary", "headroom", "mixed_precision", "operators", "quantizer", "sensitivity", "walk", "writer"),
     },
     "measurement": {"layer_errors", "remedies"},
-    "conversion": {"float_model", "origin", "pipeline"},
+    "conversion": {"float_model", "keras_file", "origin", "pipeline"},
 }
 
 MODULES = {
@@ -119,14 +119,14 @@ def test_every_module_says_what_it_is(module: str) -> None:
             "lite_toolkit.networks.backend",
             {
                 *("networks.builder", "conversion.float_model", "quantization.operators", "quantization.walk"),
-                "weights.checkpoints",
+                *("conversion.keras_file", "weights.checkpoints"),
             },
         ),
         ("ai_edge_quantizer", {"quantization.writer"}),
         # its flatbuffer tools
         ("ai_edge_litert", {"tflite.surgery", "quantization.boundary", "quantization.writer"}),
         ("safetensors", {"weights.checkpoints"}),
-        ("h5py", {"weights.checkpoints"}),
+        ("h5py", {"weights.checkpoints", "conversion.keras_file"}),
         ("huggingface_hub", {"weights.sources"}),
         (
             "matplotlib",

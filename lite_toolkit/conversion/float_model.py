@@ -1,12 +1,15 @@
 """keras.Model, or a model file of the user's, -> float32 .tflite."""
 
 import textwrap
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lite_toolkit.conversion import keras_file
 from lite_toolkit.errors import ModelError
 from lite_toolkit.networks.backend import keras, tf
 from lite_toolkit.streams import quiet
@@ -30,42 +33,50 @@ class Classifier:
     rescales: bool = False
 
 
-def from_keras(model: keras.Model, input_size: int | None = None) -> Classifier:
+def from_keras(model: keras.Model, input_size: int | None = None, title: str | None = None) -> Classifier:
     """A Keras image classifier; `input_size` settles sides that the model leaves open.
 
+    Args:
+        title: what errors call it; None is its own name.
+
     Raises:
-        ModelError: the model has several inputs or outputs, or shapes that are no image and scores.
+        ModelError: the model has several inputs or outputs, shapes that are no image and scores, or weights that are
+            not finite.
     """
+    title = title or model.name
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(
-            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: needs one each"
-        )
-    height, width = _sides(model.name, tuple(model.inputs[0].shape), input_size)
+        raise ModelError(f"{title} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: needs one each")
+    height, width = _sides(title, tuple(model.inputs[0].shape), input_size)
+    classes = _classes(title, tuple(model.outputs[0].shape))
+    _require_finite(title, {variable.path: variable for variable in model.weights})
     rescaling = (keras.layers.Rescaling, keras.layers.Normalization)
     return Classifier(
         function=lambda image: model(image, training=False),
         height=height,
         width=width,
-        classes=_classes(model.name, tuple(model.outputs[0].shape)),
+        classes=classes,
         rescales=any(isinstance(layer, rescaling) for layer in model.layers),
     )
 
 
-def from_file(path: Path, input_size: int | None = None) -> Classifier:
-    """A `.keras` file or a SavedModel folder; code that either might carry is not run (Keras's safe mode).
+def from_file(path: Path, input_size: int | None = None, signature: str | None = None) -> Classifier:
+    """A file of Keras's or a SavedModel folder; code that either might carry is not run (Keras's safe mode).
+
+    Args:
+        signature: of a SavedModel; None is "serving_default".
 
     Raises:
         ModelError: the file is missing, damaged or no image classifier.
     """
     if not path.exists():
         raise ModelError(f"no such file: {path}")
-    if path.is_file() and not zipfile.is_zipfile(path):  # Keras would say that there is no such file
-        raise ModelError(f"{path} is damaged, or neither a .keras file nor a SavedModel folder")
+    if signature is not None and not path.is_dir():
+        raise ModelError(f"--signature {signature}: {path} is no SavedModel folder, which alone has signatures")
     try:
         with quiet():
             if path.is_dir():
-                return _from_saved_model(path, input_size)
-            return from_keras(keras.models.load_model(path, compile=False), input_size)
+                return _from_saved_model(path, input_size, signature or "serving_default")
+            return from_keras(keras_file.load(path), input_size, str(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, tf.errors.OpError) as error:
         reason = textwrap.shorten(str(error), 200)
         raise ModelError(f"cannot load {path}: must be a .keras file or a SavedModel folder ({reason})") from error
@@ -77,28 +88,52 @@ def to_tflite(classifier: Classifier, output_name: str) -> bytes:
     The variables are frozen before the converter sees the graph, which takes a quarter of its time otherwise.
 
     Raises:
-        ModelError: an operator that TFLite does not have.
+        ModelError: an operator that TFLite does not have, or state that cannot be frozen.
     """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     signature = [tf.TensorSpec((1, classifier.height, classifier.width, 3), tf.float32, name="image")]
-    traced = tf.function(classifier.function, input_signature=signature, autograph=False)
     with quiet():
-        frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+        frozen = _frozen(tf.function(classifier.function, input_signature=signature, autograph=False))
         named = tf.function(lambda image: {output_name: frozen(image)[0]}, input_signature=signature, autograph=False)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([named.get_concrete_function()], tf.Module())
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter has no base class of its own
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise ModelError(f"TensorFlow cannot convert the model: {reason}") from error
+            raise ModelError(f"TensorFlow cannot convert the model: {_first_line(error)}") from error
 
 
-def _from_saved_model(path: Path, input_size: int | None) -> Classifier:
+def _frozen(function: Any) -> Any:
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    try:
+        traced = function.get_concrete_function()
+    except Exception as error:  # whatever a layer raises
+        raise ModelError(f"the model does not take one image: {_first_line(error)}") from error
+    try:
+        return convert_variables_to_constants_v2(traced)
+    except (ValueError, tf.errors.OpError) as error:
+        if _assigns(traced.graph.as_graph_def()):
+            raise ModelError(
+                "the model changes variables of its own: augmentation layers hold state that cannot be frozen; "
+                "convert the .keras file instead, or export the model without them"
+            ) from error
+        raise ModelError(f"TensorFlow cannot freeze the model: {_first_line(error)}") from error
+
+
+def _assigns(graph: Any) -> bool:
+    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
+    return any(node.op.startswith("Assign") for node in chain.from_iterable(nodes))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _from_saved_model(path: Path, input_size: int | None, signature: str) -> Classifier:
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures.get("serving_default")
+    serve = loaded.signatures.get(signature)
     if serve is None:
-        raise ModelError(f"{path} has no signature 'serving_default'")
+        names = ", ".join(loaded.signatures) or "none"
+        raise ModelError(f"{path} has no signature {signature!r}; it has {names}: pass one as --signature")
     inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: needs one each")
@@ -106,16 +141,20 @@ def _from_saved_model(path: Path, input_size: int | None) -> Classifier:
     if spec.dtype != tf.float32:
         raise ModelError(f"{path} takes {spec.dtype.name} input: must be float32")
     height, width = _sides(str(path), tuple(spec.shape), input_size)
+    classes = _classes(str(path), tuple(scores.shape))
+    _require_finite(str(path), {variable.name.removesuffix(":0"): variable for variable in serve.variables})
 
     def function(image: Any, owner: Any = loaded) -> Any:  # noqa: ARG001  # the variables live as long as their owner
         return serve(**{name: image})[result]
 
-    return Classifier(
-        function=function,
-        height=height,
-        width=width,
-        classes=_classes(str(path), tuple(scores.shape)),
-    )
+    return Classifier(function=function, height=height, width=width, classes=classes)
+
+
+def _require_finite(name: str, variables: Mapping[str, Any]) -> None:
+    for path, variable in variables.items():
+        layer, _, part = path.rpartition("/")
+        if not np.isfinite(variable.numpy().astype(np.float32, copy=False)).all():
+            raise ModelError(f"{name}: layer {layer!r} has weights that are not finite ({part})")
 
 
 def _sides(name: str, shape: tuple[int | None, ...], input_size: int | None) -> tuple[int, int]:

@@ -22,7 +22,8 @@ class Request:
     Attributes:
         recipes: one for each file to write; "float32" writes the float model itself.
         variant: of the network, as `architectures.variant` takes it; None for `model`.
-        model: a `.keras` file or SavedModel folder instead of a variant.
+        model: a `.keras` or whole-model HDF5 file, or a SavedModel folder, instead of a variant.
+        signature: of a SavedModel; None is "serving_default".
         weights, conventions: as `weights.loading.read_weights` takes them; None is "imagenet", and
             what the weights tell.
         classes: of a fresh classifier, where the checkpoint has another number.
@@ -45,6 +46,7 @@ class Request:
     recipes: tuple[Recipe, ...]
     variant: str | None = None
     model: Path | None = None
+    signature: str | None = None
     weights: str | None = None
     conventions: str | None = None
     classes: int | None = None
@@ -95,6 +97,8 @@ class Request:
             raise UsageError("pass either --variant or --model")
         if self.variant is not None:
             architectures.variant(self.variant)
+            if self.signature is not None:
+                raise UsageError("--signature belongs to --model: a variant has none to choose from")
             return
         for option in ("weights", "conventions", "classes", "activation"):
             if getattr(self, option) is not None:

@@ -38,7 +38,8 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--variant", help="Network to build: see `lite-toolkit variants`; or KerasCV's, timm's or Hugging Face's name."
 )
-@click.option("--model", type=ANY_PATH, help="Your own .keras file or SavedModel folder instead.")
+@click.option("--model", type=ANY_PATH, help="Your own .keras or .h5 file or SavedModel folder instead.")
+@click.option("--signature", metavar="NAME", help="Of a SavedModel; by default serving_default.")
 @_formats
 @click.option(
     "--weights",
@@ -104,6 +105,7 @@ def convert(
     formats: tuple[recipes.Format, ...],
     variant: str | None,
     model: Path | None,
+    signature: str | None,
     weights: str | None,
     conventions: str | None,
     classes: int | None,
@@ -139,6 +141,7 @@ def convert(
         recipes=recipes.choose(formats, recipe_name, calibration_samples),
         variant=variant,
         model=model,
+        signature=signature,
         weights=weights,
         conventions=conventions,
         classes=classes,

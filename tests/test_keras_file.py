@@ -1,0 +1,252 @@
+"""Keras files as people have them: any precision, Keras 2's words, code of their own, weights that are no numbers."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lite_toolkit.cli.main import main
+from lite_toolkit.errors import ModelError, UsageError
+from lite_toolkit.runtime.interpreter import Model
+
+pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
+
+from lite_toolkit.conversion import keras_file
+from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
+from lite_toolkit.conversion.request import Request
+from lite_toolkit.networks.backend import keras, tf
+from lite_toolkit.quantization.recipes import default
+
+L = keras.layers
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(3).uniform(0, 1, (2, 32, 32, 3)).astype(np.float32)
+
+
+def network(*first: Any) -> Any:
+    """A backbone inside a network, as in transfer learning."""
+    inside = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            L.Conv2D(8, 3, strides=2, use_bias=False),
+            L.BatchNormalization(),
+            L.DepthwiseConv2D(3),
+            L.SeparableConv2D(8, 3),
+        ]
+    )
+    image = keras.Input((32, 32, 3))
+    x = image
+    for layer in (*first, inside, L.GlobalAveragePooling2D(), L.Dense(3, activation="softmax", dtype="float32")):
+        x = layer(x)
+    return keras.Model(image, x)
+
+
+def saved(model: Any, path: Path) -> Path:
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_any_precision_is_loaded_at_float32(tmp_path: Path, policy: str, name: str) -> None:
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    rebuilt = network()
+    rebuilt.set_weights(model.get_weights())
+    loaded = keras_file.load(saved(model, tmp_path / name))
+    assert {layer.compute_dtype for layer in loaded._flatten_layers(include_self=False)} == {"float32"}
+    np.testing.assert_array_equal(loaded(images()), rebuilt(images()))
+
+
+def test_a_file_is_what_its_content_is(tmp_path: Path) -> None:
+    model = network()
+    saved(model, tmp_path / "a.h5").rename(tmp_path / "b.keras")
+    saved(model, tmp_path / "a.keras").rename(tmp_path / "b.h5")
+    for name in ("b.keras", "b.h5"):
+        np.testing.assert_array_equal(keras_file.load(tmp_path / name)(images()), model(images()))
+
+
+def test_mixed_precision_converts(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        path = saved(network(), tmp_path / "mixed.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    converted, expected = Model(to_tflite(from_file(path), "scores")), keras_file.load(path)(images()).numpy()
+    assert np.abs(np.stack([converted.scores(image) for image in images()]) - expected).max() <= 1e-5
+
+
+def _keras2(name: str, layers: list[dict[str, Any]], calls: int) -> dict[str, Any]:
+    """A chain of layers as Keras 2 describes it: `calls` is what the call of a model inside is numbered."""
+    chained = []
+    for layer in layers:
+        before = chained[-1]["name"] if chained else None
+        number = calls if chained and chained[-1]["class_name"] == "Functional" else 0
+        inbound = [[[before, number, 0, {}]]] if before else []
+        chained.append(layer | {"name": layer["config"]["name"], "inbound_nodes": inbound})
+    first, last = layers[0]["config"]["name"], layers[-1]["config"]["name"]
+    ends = {"input_layers": [[first, 0, 0]], "output_layers": [[last, 0, 0]]}
+    return {"class_name": "Functional", "config": {"name": name, "layers": chained} | ends}
+
+
+def _layer(kind: str, name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": kind, "config": {"name": name, "trainable": True, "dtype": "float32"} | config}
+
+
+def _image(name: str) -> dict[str, Any]:
+    config = {"batch_input_shape": [None, 32, 32, 3], "dtype": "float32", "sparse": False, "ragged": False}
+    return {"class_name": "InputLayer", "config": config | {"name": name}}
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "mixed_float16"])
+def test_keras_2_is_understood(tmp_path: Path, half: bool) -> None:
+    """What Keras 3 refuses in such files: groups, axes in a list, policies, kernels' initializers, numbers of calls."""
+    h5py = pytest.importorskip("h5py")
+    policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}} if half else "float32"
+    base = _keras2(
+        "base",
+        [
+            _image("inside"),
+            _layer("Conv2D", "conv", filters=8, kernel_size=[3, 3], use_bias=False, groups=1, dtype=policy),
+            _layer("BatchNormalization", "bn", axis=[3], dtype=policy),
+            _layer("DepthwiseConv2D", "depthwise", kernel_size=[3, 3], groups=1, dtype=policy),
+            _layer("SeparableConv2D", "separable", filters=8, kernel_size=[3, 3], groups=1, kernel_initializer=None),
+        ],
+        calls=0,
+    )
+    whole = _keras2(
+        "whole",
+        [
+            _image("image"),
+            _layer("RandomFlip", "flip", mode="horizontal", rng_type="stateful"),
+            base,
+            _layer("GlobalAveragePooling2D", "pool"),
+            _layer("Dense", "scores", units=3, activation="softmax"),
+        ],
+        calls=1,
+    )
+    image = keras.Input((32, 32, 3))
+    x = L.SeparableConv2D(8, 3)(L.DepthwiseConv2D(3)(L.BatchNormalization()(L.Conv2D(8, 3, use_bias=False)(image))))
+    model = keras.Model(image, L.Dense(3, activation="softmax")(L.GlobalAveragePooling2D()(x)))
+    inside = keras.Model(image, x, name="base")
+    outer = keras.Sequential([keras.Input((32, 32, 3)), L.RandomFlip(), inside, *model.layers[-2:]])
+    path = saved(outer, tmp_path / "keras2.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps(whole)
+        file.attrs["keras_version"] = "2.15.0"
+    np.testing.assert_allclose(keras_file.load(path)(images(), training=False), model(images()), atol=1e-6)
+
+
+class Doubling(L.Layer):
+    """Somebody's own layer, of a class that is not registered."""
+
+    def call(self, x: Any) -> Any:
+        """Twice the image."""
+        return x * 2
+
+
+def _lambda() -> Any:
+    return L.Lambda(lambda x: x / 255.0, name="scaling")
+
+
+def _with_nan(path: Path) -> Path:
+    model = network()
+    model.layers[-1].set_weights([np.full((8, 3), np.nan), np.zeros(3)])
+    model.layers[-1].name = "scores"
+    return saved(model, path)
+
+
+def _weights_alone(path: Path) -> Path:
+    network().save_weights(path.with_suffix(".weights.h5"))
+    return path.with_suffix(".weights.h5").rename(path)
+
+
+def _archive_of_nothing(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[" * 100_000)
+    return path
+
+
+@pytest.mark.parametrize("extension", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: saved(network(Doubling(name="twice")), path), "layer 'twice' of class Doubling cannot be made: "),
+        (lambda path: saved(network(_lambda()), path), "layer 'scaling' of class Lambda is Python code, which is not"),
+        (_with_nan, "has weights that are not finite (kernel)"),
+        (_weights_alone, "is an HDF5 file of weights without their network: "),
+        (_archive_of_nothing, "is damaged, or no .keras file: config.json in it cannot be read"),
+    ],
+)
+def test_what_cannot_be_converted_says_why(
+    tmp_path: Path, make: Callable[[Path], Path], message: str, extension: str
+) -> None:
+    path = make(tmp_path / f"model{extension}")
+    done = CliRunner().invoke(main, ["convert", "--model", str(path), "--float32", "--output", str(tmp_path / "o")])
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert (done.exit_code, str(path) in said, message in said) == (1, True, True), said
+    assert not (tmp_path / "o").exists()
+
+
+def test_weights_of_a_saved_model_are_finite(tmp_path: Path) -> None:
+    model = network()
+    model.layers[-1].set_weights([np.full((8, 3), np.inf), np.zeros(3)])
+    model.export(tmp_path / "saved", verbose=False)
+    with pytest.raises(ModelError, match=rf"saved: layer '.*{model.layers[-1].name}' has weights that are not finite"):
+        from_file(tmp_path / "saved")
+
+
+def test_augmentation_in_a_saved_model_is_told(tmp_path: Path) -> None:
+    model = network(L.RandomFlip(), L.RandomContrast(0.1))
+    model.export(tmp_path / "saved", verbose=False)
+    with pytest.raises(ModelError, match="augmentation layers hold state that cannot be frozen; convert"):
+        to_tflite(from_file(tmp_path / "saved"), "scores")
+    assert to_tflite(from_file(saved(model, tmp_path / "model.keras")), "scores")
+
+
+def test_a_signature_is_chosen_by_name(tmp_path: Path) -> None:
+    model = network()
+    ask = tf.function(lambda image: {"scores": model(image)}, input_signature=[tf.TensorSpec((None, 32, 32, 3))])
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures={"predict": ask})
+    with pytest.raises(ModelError, match="no signature 'serving_default'; it has predict: pass one as --signature"):
+        from_file(tmp_path / "saved")
+    assert from_file(tmp_path / "saved", signature="predict").classes == 3
+    with pytest.raises(ModelError, match=r"--signature a: .* is no SavedModel folder"):
+        from_file(saved(model, tmp_path / "model.keras"), signature="a")
+    with pytest.raises(UsageError, match="--signature belongs to --model"):
+        Request((default("float32"),), variant="lite0", signature="a")
+
+
+def _ends(image: tuple[int, ...], head: Callable[[Any], Any], **options: Any) -> Any:
+    inputs = keras.Input(image, **options)
+    return keras.Model(inputs, head(L.Conv2D(4, 3, name="conv")(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: _ends((32, 32, 1), L.GlobalAveragePooling2D()), r"shape \(None, 32, 32, 1\): must be \(batch, height"),
+        (lambda: _ends((3, 32, 32), L.GlobalAveragePooling2D()), r"shape \(None, 3, 32, 32\): must be \(batch, height"),
+        (lambda: _ends((32, 32, 3), L.AveragePooling2D(30)), r"output of shape \(None, 1, 1, 4\): must be \(batch"),
+        (lambda: _ends((32, 32, 3), lambda x: [x, x]), "1 inputs and 2 outputs: needs one each"),
+        (lambda: _ends((None, None, 3), L.GlobalAveragePooling2D()), "leaves its input size open: pass --input-size"),
+    ],
+    ids=["grey", "channels first", "4-D scores", "two outputs", "open size"],
+)
+def test_other_ends_are_refused_by_their_shape(model: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        from_keras(model())
+
+
+def test_a_batch_of_eight_becomes_one() -> None:
+    model = _ends((32, 32, 3), L.GlobalAveragePooling2D(), batch_size=8)
+    assert Model(to_tflite(from_keras(model), "scores")).classes == 4
