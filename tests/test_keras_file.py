@@ -213,6 +213,26 @@ def test_augmentation_in_a_saved_model_is_told(tmp_path: Path) -> None:
     assert to_tflite(from_file(saved(model, tmp_path / "model.keras")), "scores")
 
 
+def test_a_saved_model_that_computes_in_float16_is_told(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network().export(tmp_path / "saved", verbose=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ModelError, match="computes in float16, which TFLite does not: convert") as caught:
+        to_tflite(from_file(tmp_path / "saved"), "scores")
+    assert "\n" not in str(caught.value)
+
+
+def test_integers_are_pixels() -> None:
+    model = _ends((32, 32, 3), L.GlobalAveragePooling2D())
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    assert from_keras(keras.Model(image, model(L.Rescaling(1.0)(image)))).rescales
+    image = keras.Input((32, 32, 3), dtype="int32")
+    with pytest.raises(ModelError, match="takes int32 input: must be float32 or uint8"):
+        from_keras(keras.Model(image, model(L.Rescaling(1.0)(image))))
+
+
 def test_a_signature_is_chosen_by_name(tmp_path: Path) -> None:
     model = network()
     ask = tf.function(lambda image: {"scores": model(image)}, input_signature=[tf.TensorSpec((None, 32, 32, 3))])

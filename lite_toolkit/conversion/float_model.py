@@ -1,6 +1,5 @@
 """keras.Model, or a model file of the user's, -> float32 .tflite."""
 
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -46,6 +45,9 @@ def from_keras(model: keras.Model, input_size: int | None = None, title: str | N
     title = title or model.name
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(f"{title} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: needs one each")
+    dtype = keras.backend.standardize_dtype(model.inputs[0].dtype)
+    if dtype not in ("float32", "uint8"):
+        raise ModelError(f"{title} takes {dtype} input: must be float32 or uint8")
     height, width = _sides(title, tuple(model.inputs[0].shape), input_size)
     classes = _classes(title, tuple(model.outputs[0].shape))
     _require_finite(title, {variable.path: variable for variable in model.weights})
@@ -55,7 +57,7 @@ def from_keras(model: keras.Model, input_size: int | None = None, title: str | N
         height=height,
         width=width,
         classes=classes,
-        rescales=any(isinstance(layer, rescaling) for layer in model.layers),
+        rescales=dtype == "uint8" or any(isinstance(layer, rescaling) for layer in model.layers),
     )
 
 
@@ -78,7 +80,7 @@ def from_file(path: Path, input_size: int | None = None, signature: str | None =
                 return _from_saved_model(path, input_size, signature or "serving_default")
             return from_keras(keras_file.load(path), input_size, str(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, tf.errors.OpError) as error:
-        reason = textwrap.shorten(str(error), 200)
+        reason = keras_file.cause(error)
         raise ModelError(f"cannot load {path}: must be a .keras file or a SavedModel folder ({reason})") from error
 
 
@@ -98,6 +100,11 @@ def to_tflite(classifier: Classifier, output_name: str) -> bytes:
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter has no base class of its own
+            if _uses_half(frozen.graph):
+                raise ModelError(
+                    "the model computes in float16, which TFLite does not: convert the .keras file instead, or export "
+                    "the model under a float32 policy"
+                ) from error
             raise ModelError(f"TensorFlow cannot convert the model: {_first_line(error)}") from error
 
 
@@ -107,7 +114,8 @@ def _frozen(function: Any) -> Any:
     try:
         traced = function.get_concrete_function()
     except Exception as error:  # whatever a layer raises
-        raise ModelError(f"the model does not take one image: {_first_line(error)}") from error
+        reason = keras_file.cause(error)
+        raise ModelError(f"the model does not compute scores from one float32 image: {reason}") from error
     try:
         return convert_variables_to_constants_v2(traced)
     except (ValueError, tf.errors.OpError) as error:
@@ -122,6 +130,11 @@ def _frozen(function: Any) -> Any:
 def _assigns(graph: Any) -> bool:
     nodes = [graph.node, *(function.node_def for function in graph.library.function)]
     return any(node.op.startswith("Assign") for node in chain.from_iterable(nodes))
+
+
+def _uses_half(graph: Any) -> bool:
+    tensors = chain.from_iterable(operation.outputs for operation in graph.get_operations())
+    return any(tensor.dtype in (tf.float16, tf.bfloat16) for tensor in tensors)
 
 
 def _first_line(error: Exception) -> str:

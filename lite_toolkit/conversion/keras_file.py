@@ -51,6 +51,13 @@ def load(path: Path) -> keras.Model:
             raise ModelError(f"cannot load {path}: {_complaint(config, error)}") from error
 
 
+def cause(error: Exception) -> str:
+    """What Keras says at last: before that it shows configurations."""
+    said = str(error).rpartition("Exception encountered:")[2].partition(" Make sure custom classes")[0]
+    said = shown(said) or type(error).__name__
+    return said if len(said) <= _LONGEST_CAUSE else f"…{said[-_LONGEST_CAUSE:]}"
+
+
 def _archive_config(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -192,13 +199,6 @@ def _complaint(config: Any, error: Exception) -> str:
     for layer in _layers(config):
         try:
             keras.layers.deserialize({"module": "keras.layers", "registered_name": None} | layer)
-        except (TypeError, ValueError, AttributeError, KeyError, ImportError) as cause:
-            return f"{_title(layer)} cannot be made: register its class, or {_EXPORT} ({_cause(cause)})"
-    return _cause(error)
-
-
-def _cause(error: Exception) -> str:
-    """What Keras says at last: before that it shows configurations."""
-    said = str(error).rpartition("Exception encountered:")[2].partition(" Make sure custom classes")[0]
-    said = shown(said) or type(error).__name__
-    return said if len(said) <= _LONGEST_CAUSE else f"…{said[-_LONGEST_CAUSE:]}"
+        except (TypeError, ValueError, AttributeError, KeyError, ImportError) as refusal:
+            return f"{_title(layer)} cannot be made: register its class, or {_EXPORT} ({cause(refusal)})"
+    return cause(error)
