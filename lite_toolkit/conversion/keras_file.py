@@ -44,10 +44,10 @@ def load(path: Path) -> keras.Model:
     config = _in_keras3(_in_float32(config))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / ("model.keras" if archive else "model.h5")  # Keras goes by the name
-        (_copy_archive if archive else _copy_hdf5)(path, copy, json.dumps(config))
         try:
+            (_copy_archive if archive else _copy_hdf5)(path, copy, json.dumps(config))
             return keras.models.load_model(copy, compile=False)
-        except Exception as error:  # whatever a layer raises
+        except Exception as error:  # whatever a layer or a damaged entry raises
             raise ModelError(f"cannot load {path}: {_complaint(config, error)}") from error
 
 
