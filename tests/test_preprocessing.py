@@ -352,7 +352,7 @@ def test_every_huggingface_crop_has_a_fraction(resized, data):
     ("changes", "message"),
     [
         ({"crop_mode": "border"}, "crop_mode 'border': must be one of center, squash"),
-        ({"input_size": [1, 28, 28]}, "input_size[0] 1: must be one of 3"),
+        ({"input_size": [1, 28, 28]}, "input_size[0] 1: must be 3"),
         ({"input_size": None}, "input_size None"),
         ({"interpolation": "random"}, "interpolation 'random': must be one of nearest"),
         ({"crop_pct": "0.9"}, "crop_pct '0.9': must be a finite number"),

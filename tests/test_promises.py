@@ -34,7 +34,7 @@ from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters
 from lite_toolkit.tflite import surgery
 
-PACKAGE = Path(pipeline.__file__).parent
+PACKAGE = Path(pipeline.__file__).parents[1]
 Convert = Callable[..., pipeline.Conversion]
 Images = Iterable[np.ndarray]
 UNBOUNDED = (-np.inf, np.inf)
