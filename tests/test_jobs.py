@@ -53,6 +53,26 @@ def model(convert: Callable[..., pipeline.Conversion]) -> Path:
     return convert("lite0", "int8").files[0].path
 
 
+def test_the_first_job_takes_the_process_that_was_started_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[jobs.Session] = []
+    made = jobs.Session.__init__
+    monkeypatch.setattr(
+        jobs.Session, "__init__", lambda self, *rest: (started.append(self), made(self, *rest)) and None
+    )
+    with jobs.ahead():
+        (ahead,) = started
+        with jobs.start() as first, jobs.start() as second:
+            assert first is ahead
+            assert second is not ahead
+
+
+def test_a_process_that_was_started_ahead_for_nothing_ends() -> None:
+    with jobs.ahead():
+        (ahead,) = jobs._AHEAD
+    assert ahead._process.poll() is not None
+    assert not jobs._AHEAD
+
+
 def test_a_job_reports_progress_and_one_result(model: Path) -> None:
     steps = Heard()
     result = answer({"model": model}, steps)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
@@ -75,13 +75,18 @@ class Session(ABC):
 
     _NO_EVENT = ""  # what to look for where an answer is no event
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
-        """Start the process."""
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start the process, in this one's environment unless another is given."""
         self.name = name
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would stop the process
         # In a session of its own no Ctrl-C of a terminal reaches it, nor what it starts: who waits for it ends it.
         self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            start_new_session=True,
+            env=environment,
         )
         self._input: Any = self._process.stdin
         self._output: Any = self._process.stdout
@@ -217,9 +222,31 @@ class _Child(Session):
         self._process.communicate()  # to the end of its output, which what it started holds too
 
 
+_AHEAD: list[Session] = []
+
+
 def start() -> Session:
-    """Start a process for a job here."""
-    return _Child("this machine", children.command("lite_toolkit.board.runner"))
+    """Start a process for a job here, or take the one that `ahead` has started."""
+    if _AHEAD:
+        return _AHEAD.pop()
+    # No job multiplies matrices by numpy, whose threads would take a tenth of a second from the workers at the start.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return _Child("this machine", children.command("lite_toolkit.board.runner"), environment)
+
+
+@contextmanager
+def ahead() -> Iterator[None]:
+    """Start the process of the next job here at once, so that it loads what it needs while the caller does the same.
+
+    It ends with the block if there was no job.
+    """
+    _AHEAD.append(start())
+    try:
+        yield
+    finally:
+        while _AHEAD:
+            with _AHEAD.pop():
+                pass
 
 
 def _event(line: bytes) -> Event | None:

@@ -87,6 +87,10 @@ def evaluate(
     """Show how accurate a .tflite MODEL is on images whose classes are known."""
     if resume and len(device) > 1:
         raise click.UsageError("--resume goes on with what one --device did")
+    from lite_toolkit.devices import jobs
+
+    if not device:
+        click.get_current_context().with_resource(jobs.ahead())
     from lite_toolkit.cli.tables import evaluation as tables
     from lite_toolkit.devices import profiles
     from lite_toolkit.labels import read as read_labels
