@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from lite_toolkit.errors import LiteToolkitError
     from lite_toolkit.images.preprocessing import PreprocessingSpec
     from lite_toolkit.measurement.classification import Classifier
-    from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, custom, variant
+    from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, custom
     from lite_toolkit.networks.builder import build, endpoints, features
+    from lite_toolkit.networks.names import variant
     from lite_toolkit.tflite.inspection import inspect
     from lite_toolkit.weights.loading import load_model, read_weights
 
@@ -43,7 +44,8 @@ __all__ = [
 
 # Imported on first use: the board side must not need TensorFlow, nor the command line wait for it.
 _MODULES = {
-    "networks.architectures": ("VARIANTS", "ModelSpec", "StageSpec", "custom", "variant"),
+    "networks.architectures": ("VARIANTS", "ModelSpec", "StageSpec", "custom"),
+    "networks.names": ("variant",),
     "networks.builder": ("build", "endpoints", "features"),
     "measurement.classification": ("Classifier",),
     "errors": ("LiteToolkitError",),

@@ -41,7 +41,7 @@ class UsageError(LiteToolkitError):
 
 
 class UnknownVariantError(LiteToolkitError):
-    """A name that `architectures.variant` does not know."""
+    """A name that `names.variant` does not know."""
 
 
 class WeightsError(LiteToolkitError):

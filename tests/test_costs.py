@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.networks import architectures, costs
+from lite_toolkit.networks import costs
+from lite_toolkit.networks.names import variant
 
 # Multiply-adds of convolutions and the dense layer, in millions.
 MADDS = {"lite0": 385.2, "lite1": 600.2, "lite2": 859.7, "lite3": 1383.3, "lite4": 2553.0}
@@ -23,31 +24,31 @@ KERAS_LAYERS = {"b0": 237, "b1": 339, "b2": 339, "b3": 384, "b4": 474, "b5": 576
 
 @pytest.mark.parametrize(("name", "layers"), KERAS_LAYERS.items())
 def test_keras_layers(name: str, layers: int) -> None:
-    assert len(set(costs.keras_layers(architectures.variant(name)))) == layers
+    assert len(set(costs.keras_layers(variant(name)))) == layers
 
 
 @pytest.mark.parametrize(("name", "millions"), MADDS.items())
 def test_multiply_adds(name: str, millions: float) -> None:
-    assert costs.total(architectures.variant(name)).madds / 1e6 == pytest.approx(millions, abs=0.05)
+    assert costs.total(variant(name)).madds / 1e6 == pytest.approx(millions, abs=0.05)
 
 
 @pytest.mark.parametrize(("name", "params"), PARAMS.items())
 def test_parameters_with_a_head_of_1000_classes(name: str, params: int) -> None:
-    assert costs.total(architectures.variant(name)).params == params
+    assert costs.total(variant(name)).params == params
 
 
 @pytest.mark.parametrize(("name", "params"), WITHOUT_TOP.items())
 def test_parameters_without_a_head(name: str, params: int) -> None:
-    assert costs.total(architectures.variant(name), classes=None).params == params
+    assert costs.total(variant(name), classes=None).params == params
 
 
 @pytest.mark.parametrize(("name", "millions"), TRAINABLE.items())
 def test_trainable_parameters(name: str, millions: float) -> None:
-    assert costs.total(architectures.variant(name)).trainable / 1e6 == pytest.approx(millions, abs=0.005)
+    assert costs.total(variant(name)).trainable / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 def test_a_layer_s_cost_by_hand() -> None:
-    found = {cost.layer.name: cost for cost in costs.layer_costs(architectures.variant("b0"))}
+    found = {cost.layer.name: cost for cost in costs.layer_costs(variant("b0"))}
     # 3x3x3 to 32 channels at 112x112, and four (two trainable) vectors of 32.
     assert found["stem_conv"].resolution == (112, 112)
     assert found["stem_conv"].cost == costs.Cost(864 + 128, 864 + 64, 864 * 112 * 112)
@@ -60,7 +61,7 @@ def test_a_layer_s_cost_by_hand() -> None:
 
 
 def test_rows_of_lite0() -> None:
-    rows = costs.stage_rows(architectures.variant("lite0"))
+    rows = costs.stage_rows(variant("lite0"))
     table = [
         (row.stage, row.operator, row.kernel, row.stride, row.resolution[0], row.channels, row.layers) for row in rows
     ]
@@ -80,7 +81,7 @@ def test_rows_of_lite0() -> None:
 @pytest.mark.parametrize("classes", [None, 10])
 @pytest.mark.parametrize("name", ["lite4", "b7", "es"])
 def test_the_rows_add_up_to_the_total(name: str, classes: int | None) -> None:
-    spec = architectures.variant(name)
+    spec = variant(name)
     rows, total = costs.stage_rows(spec, classes), costs.total(spec, classes)
     assert sum(row.cost.params for row in rows) == total.params
     assert sum(row.cost.trainable for row in rows) == total.trainable
@@ -88,7 +89,7 @@ def test_the_rows_add_up_to_the_total(name: str, classes: int | None) -> None:
 
 
 def test_odd_and_oblong_inputs_are_halved_upwards() -> None:
-    rows = costs.stage_rows(architectures.variant("lite2"), size=(260, 321))
+    rows = costs.stage_rows(variant("lite2"), size=(260, 321))
     heights_and_widths = [row.resolution for row in rows]
     assert heights_and_widths[:4] == [(260, 321), (130, 161), (130, 161), (65, 81)]
     assert heights_and_widths[-1] == (9, 11)
@@ -97,7 +98,7 @@ def test_odd_and_oblong_inputs_are_halved_upwards() -> None:
 @pytest.mark.parametrize("size", [31, 0, (224, 16)])
 def test_a_size_that_halves_to_nothing_is_refused(size: int | tuple[int, int]) -> None:
     with pytest.raises(LiteToolkitError, match="at least 32"):
-        costs.layer_costs(architectures.variant("lite0"), size=size)
+        costs.layer_costs(variant("lite0"), size=size)
 
 
 def test_the_table_needs_the_standard_library_only() -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from lite_toolkit.cli.main import main
 from lite_toolkit.drawings import network
 from lite_toolkit.errors import LiteToolkitError, MissingExtraError, OutputError
-from lite_toolkit.networks import architectures, costs
+from lite_toolkit.networks import costs
+from lite_toolkit.networks.names import variant
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,7 +29,7 @@ def _texts(path: Path) -> list[str]:
 
 
 def test_an_svg_keeps_its_text(tmp_path: Path) -> None:
-    network.draw(architectures.variant("lite0"), tmp_path / "lite0.svg")
+    network.draw(variant("lite0"), tmp_path / "lite0.svg")
     texts = _texts(tmp_path / "lite0.svg")
     assert "EfficientNet lite0" in texts
     assert any("224×224×3" in text and "4.69M parameters" in text and "385M multiply-adds" in text for text in texts)
@@ -46,14 +47,14 @@ def test_an_svg_keeps_its_text(tmp_path: Path) -> None:
     ],
 )
 def test_the_legend_has_what_occurs(tmp_path: Path, name: str, legend: set[str]) -> None:
-    network.draw(architectures.variant(name), tmp_path / "n.svg")
+    network.draw(variant(name), tmp_path / "n.svg")
     kinds = {"MBConv 3×3", "MBConv 5×5", "Fused 3×3", "squeeze-and-excite"}
     assert kinds & set(_texts(tmp_path / "n.svg")) == legend
 
 
 @pytest.mark.parametrize("name", ["lite0", "b7", "es"])
 def test_every_block_has_its_shape_and_every_skip_its_circle(name: str) -> None:
-    spec = architectures.variant(name)
+    spec = variant(name)
     axes = network.figure(spec).axes[0]
     circles = [line for line in axes.lines if line.get_marker() == "o"]
     in_legend = 1
@@ -66,14 +67,14 @@ def test_every_block_has_its_shape_and_every_skip_its_circle(name: str) -> None:
 def test_equal_networks_give_equal_bytes(tmp_path: Path, suffix: str) -> None:
     paths = [tmp_path / f"first{suffix}", tmp_path / "folder" / f"second{suffix}"]
     for path in paths:
-        network.draw(architectures.variant("lite1"), path)
+        network.draw(variant("lite1"), path)
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert list(paths[1].parent.iterdir()) == [paths[1]]
 
 
 def test_a_png_is_a_picture_of_the_asked_size(tmp_path: Path) -> None:
-    network.draw(architectures.variant("es"), tmp_path / "es.png")
+    network.draw(variant("es"), tmp_path / "es.png")
     with Image.open(tmp_path / "es.png") as picture:
         assert picture.width == 14 * 150
         assert len(set(picture.convert("RGB").resize((64, 64)).getdata())) > 20
@@ -85,7 +86,7 @@ def test_a_png_is_a_picture_of_the_asked_size(tmp_path: Path) -> None:
 def test_no_text_overlaps_another_or_leaves_the_page(name: str, size: costs.Size | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    page = network.figure(architectures.variant(name), size)
+    page = network.figure(variant(name), size)
     renderer = FigureCanvasAgg(page).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in page.axes[0].texts]
     for box in boxes:
@@ -105,7 +106,7 @@ def _shared(first: object, second: object) -> float:
 def test_labels_and_bars_leave_the_network_its_place() -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    page = network.figure(architectures.variant("b7"), 4096)
+    page = network.figure(variant("b7"), 4096)
     renderer = FigureCanvasAgg(page).get_renderer()
     left, right = (end * page.dpi for end in network._NETWORK)
     height = page.bbox.height
@@ -116,7 +117,7 @@ def test_labels_and_bars_leave_the_network_its_place() -> None:
 
 
 def test_a_network_deeper_than_any_variant_still_fits(tmp_path: Path) -> None:
-    deep = dataclasses.replace(architectures.variant("lite0"), depth=30.0, name="deep")
+    deep = dataclasses.replace(variant("lite0"), depth=30.0, name="deep")
     assert len(deep.blocks) > 400
     page = network.figure(deep)
     widest = max(patch.get_xy()[:, 0].max() for patch in page.axes[0].patches if len(patch.get_xy()) == 9)
@@ -126,20 +127,20 @@ def test_a_network_deeper_than_any_variant_still_fits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["lite0.pdf", "lite0", "lite0.svgz"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match=r"suffix must be one of \.png, \.svg"):
-        network.draw(architectures.variant("lite0"), tmp_path / name)
+        network.draw(variant("lite0"), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_size_that_is_too_small_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(LiteToolkitError, match="at least 32"):
-        network.draw(architectures.variant("lite0"), tmp_path / "n.svg", 16)
+        network.draw(variant("lite0"), tmp_path / "n.svg", 16)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_matplotlib_the_message_holds_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lite-toolkit\[report\]"'):
-        network.draw(architectures.variant("lite0"), tmp_path / "n.svg")
+        network.draw(variant("lite0"), tmp_path / "n.svg")
 
 
 def test_the_report_is_there_where_the_diagram_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,5 +159,5 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    network.draw(architectures.variant("lite0"), tmp_path / "n.svg")
+    network.draw(variant("lite0"), tmp_path / "n.svg")
     assert dict(matplotlib.rcParams) == before

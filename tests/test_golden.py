@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_toolkit.networks.architectures import variant
+from lite_toolkit.networks.names import variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import match

@@ -19,7 +19,7 @@ from lite_toolkit.errors import ModelError
 from lite_toolkit.measurement.layer_errors import measure
 from lite_toolkit.measurement.loss import LayerError
 from lite_toolkit.measurement.remedies import remedies, worst
-from lite_toolkit.networks import architectures
+from lite_toolkit.networks.names import variant
 from lite_toolkit.runtime.interpreter import interpreter
 from lite_toolkit.tflite import manifest
 from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor, read_graph
@@ -54,7 +54,7 @@ def edited(model: Path, edit: Edit) -> bytes:
 
 class TestCommonLayers:
     def test_names_are_those_of_keras(self, models: tuple[Path, Path]) -> None:
-        spec = architectures.variant("lite0")
+        spec = variant("lite0")
         last = {f"{block.name}_{part}" for block in spec.blocks for part in ("dwconv", "project_conv")}
         found = [layer.name for layer in common(*models)]
         assert last < set(found)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lite_toolkit.errors import WeightsError
-from lite_toolkit.networks.architectures import VARIANTS, variant
+from lite_toolkit.networks.architectures import VARIANTS
+from lite_toolkit.networks.names import variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import match

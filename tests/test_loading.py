@@ -12,7 +12,8 @@ import pytest
 
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, google_lite
-from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, Timm, variant
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec
+from lite_toolkit.networks.names import Timm, variant
 from lite_toolkit.weights import loading, sources
 from lite_toolkit.weights.loading import default_preprocessing, load_model, read_weights
 from lite_toolkit.weights.sources import CONVENTIONS, local

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lite_toolkit.errors import WeightsError
-from lite_toolkit.networks.architectures import variant
+from lite_toolkit.networks.names import variant
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import MAX_NETWORKS, MatchedWeights, match
 

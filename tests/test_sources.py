@@ -16,8 +16,8 @@ import pytest
 
 from lite_toolkit.errors import MissingExtraError, WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
-from lite_toolkit.networks import architectures
 from lite_toolkit.networks.architectures import VARIANTS
+from lite_toolkit.networks.names import TIMM as INDEX
 from lite_toolkit.weights import sources
 from lite_toolkit.weights.sources import CONVENTIONS, IMAGENET, Conventions, Package, Source, repository
 
@@ -41,7 +41,7 @@ def digest(content: bytes) -> str:
 
 
 def test_every_variant_has_a_source() -> None:
-    assert IMAGENET.keys() == VARIANTS.keys() | architectures.TIMM.keys()
+    assert IMAGENET.keys() == VARIANTS.keys() | INDEX.keys()
 
 
 def test_timms_names_mean_timms_weights() -> None:

@@ -12,7 +12,7 @@ from lite_toolkit.conversion.request import Request
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
-from lite_toolkit.networks import architectures
+from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite.metadata import Metadata, Normalization
 
@@ -51,7 +51,7 @@ def origin_of(request: Request, steps: Steps) -> Origin:
 
 
 def _of_variant(request: Request, steps: Steps) -> Origin:
-    spec = architectures.variant(request.variant or "")
+    spec = names.variant(request.variant or "")
     with steps.step("weights"):
         from lite_toolkit.weights.loading import load_model, read_weights
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from lite_toolkit.errors import RecipeError, UsageError, require_choice, require_range
 from lite_toolkit.images.preprocessing import Sized
-from lite_toolkit.networks import architectures
+from lite_toolkit.networks import architectures, names
 from lite_toolkit.quantization import recipes
 from lite_toolkit.quantization.recipes import IO_TYPES, Activation, InputOutput, Recipe
 from lite_toolkit.tflite import manifest
@@ -21,7 +21,7 @@ class Request:
 
     Attributes:
         recipes: one for each file to write; "float32" writes the float model itself.
-        variant: of the network, as `architectures.variant` takes it; None for `model`.
+        variant: of the network, as `names.variant` takes it; None for `model`.
         model: a `.keras` or whole-model HDF5 file, or a SavedModel folder, instead of a variant.
         signature: of a SavedModel; None is "serving_default".
         weights, conventions: as `weights.loading.read_weights` takes them; None is "imagenet", and
@@ -96,7 +96,7 @@ class Request:
         if (self.variant is None) == (self.model is None):
             raise UsageError("pass either --variant or --model")
         if self.variant is not None:
-            architectures.variant(self.variant)
+            names.variant(self.variant)
             if self.signature is not None:
                 raise UsageError("--signature belongs to --model: a variant has none to choose from")
             return
@@ -138,7 +138,7 @@ class Request:
     def name(self) -> str:
         """The first part of the files' names."""
         if self.variant:
-            return architectures.variant(self.variant).name  # others' names may hold slashes
+            return names.variant(self.variant).name  # others' names may hold slashes
         return self.model.stem if self.model else "model"
 
     def path(self, recipe: Recipe) -> Path:

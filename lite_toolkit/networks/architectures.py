@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from lite_toolkit.errors import LiteToolkitError, UnknownVariantError
+from lite_toolkit.errors import LiteToolkitError
 
 Operator = Literal["mbconv", "fused"]
 Family = Literal["lite", "v1", "edgetpu", "custom"]
@@ -225,31 +225,6 @@ def block_layers(block: BlockSpec) -> Iterator[LayerSpec]:
     yield LayerSpec(f"{name}_project_conv", "conv", 1, 1, expanded, block.outputs, f"{name}_project_bn")
 
 
-def variant(name: str) -> ModelSpec:
-    """The spec of a variant, by our name for it or by KerasCV's, timm's or Hugging Face's.
-
-    Raises:
-        UnknownVariantError: nobody's name; says the nearest. Or timm's for weights other than a variant's own.
-    """
-    plain = name.removeprefix("hf-hub:").removeprefix("timm/")
-    spec = VARIANTS.get(name) or _OTHER_NAMES.get(name.removeprefix("hf-hub:")) or _TIMM_NAMES.get(plain)
-    if spec:
-        return spec
-    architecture, dot, _ = plain.partition(".")
-    if dot and architecture in _TIMM_NAMES:
-        weights = f"pass --variant {_TIMM_NAMES[architecture].name} --weights hf:timm/{plain}"
-        raise UnknownVariantError(f"{name!r} names weights and not a variant alone: {weights}")
-    raise UnknownVariantError(f"unknown variant {name!r}: {_nearest(plain)}choose one of {', '.join(VARIANTS)}")
-
-
-def _nearest(name: str) -> str:
-    import difflib  # for errors alone
-
-    spellings = {spelling.lower(): spelling for spelling in (*VARIANTS, *_OTHER_NAMES, *_TIMM_NAMES)}
-    near = difflib.get_close_matches(name.lower(), spellings, 1)
-    return f"did you mean {spellings[near[0]]!r}? Or " if near else ""
-
-
 def custom(
     *,
     stackwise_kernel_sizes: Sequence[int],
@@ -362,69 +337,4 @@ VARIANTS: dict[str, ModelSpec] = {
         _edgetpu("em", 1.0, 1.1, 240, 0.2),
         _edgetpu("el", 1.2, 1.4, 300, 0.3),
     )
-}
-
-
-@dataclass(frozen=True)
-class Timm:
-    """Weights that timm trained itself, and what they were evaluated on.
-
-    Attributes:
-        variant: whose network it is, here with PyTorch's padding and epsilon.
-        resolution: side of the square input, in pixels.
-        crop: side of the input over the resized side; None where the weights' configuration tells another way.
-        weights: their name, which is their repository's on the Hugging Face hub.
-        interpolation: of the resizing, one of `images.resizing`.
-    """
-
-    variant: str
-    resolution: int
-    crop: float | None
-    weights: str
-    interpolation: Literal["bicubic"] = "bicubic"
-
-
-# timm's model index (docs/models/efficientnet.md); the last three, which it lacks: timm/models/efficientnet.py.
-TIMM: dict[str, Timm] = {
-    "efficientnet_b0": Timm("b0", 224, 0.875, "efficientnet_b0.ra_in1k"),
-    "efficientnet_b1": Timm("b1", 240, 0.875, "efficientnet_b1.ft_in1k"),
-    "efficientnet_b2": Timm("b2", 260, 0.875, "efficientnet_b2.ra_in1k"),
-    "efficientnet_b2a": Timm("b2", 288, 1.0, "efficientnet_b2.ra_in1k"),
-    "efficientnet_b3": Timm("b3", 300, 0.904, "efficientnet_b3.ra2_in1k"),
-    "efficientnet_b3a": Timm("b3", 320, 1.0, "efficientnet_b3.ra2_in1k"),
-    "efficientnet_em": Timm("em", 240, 0.882, "efficientnet_em.ra2_in1k"),
-    "efficientnet_es": Timm("es", 224, 0.875, "efficientnet_es.ra_in1k"),
-    "efficientnet_lite0": Timm("lite0", 224, 0.875, "efficientnet_lite0.ra_in1k"),
-    "efficientnet_b4": Timm("b4", 320, 0.875, "efficientnet_b4.ra2_in1k"),
-    "efficientnet_b5": Timm("b5", 448, None, "efficientnet_b5.sw_in12k_ft_in1k"),
-    "efficientnet_el": Timm("el", 300, 0.904, "efficientnet_el.ra_in1k"),
-}
-
-
-def _timm(name: str, entry: Timm) -> ModelSpec:
-    spec = VARIANTS[entry.variant]
-    return dataclasses.replace(spec, name=name, resolution=entry.resolution, padding="symmetric", epsilon=1e-5)
-
-
-def _others(name: str, family: Family) -> tuple[str, ...]:
-    """KerasCV's for a preset and its class, and Hugging Face's."""
-    if family == "lite":
-        size = name.removeprefix("lite")
-        return f"efficientnetlite_b{size}", f"EfficientNetLiteB{size}Backbone"
-    return f"efficientnetv1_{name}", f"EfficientNetV1{name.upper()}Backbone", f"google/efficientnet-{name}"
-
-
-_OTHER_NAMES: dict[str, ModelSpec] = {
-    other: spec
-    for name, spec in VARIANTS.items()
-    if spec.family in ("lite", "v1")
-    for other in _others(name, spec.family)
-}
-_TRAINED = {name: _timm(name, entry) for name, entry in TIMM.items()}
-# What timm never trained names a network alone; `tf_` are Google's weights, which are a variant's own but for V1.
-_TIMM_NAMES: dict[str, ModelSpec] = {
-    **{f"{tf}efficientnet_{name}": spec for tf in ("", "tf_") for name, spec in VARIANTS.items()},
-    **{f"tf_efficientnet_{name}.in1k": spec for name, spec in VARIANTS.items() if spec.family != "v1"},
-    **_TRAINED,
-    **{entry.weights: _TRAINED[name] for name, entry in TIMM.items() if entry.weights.startswith(f"{name}.")},
 }

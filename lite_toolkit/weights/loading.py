@@ -9,7 +9,8 @@ from typing import Any, Literal
 from lite_toolkit import labels
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
-from lite_toolkit.networks.architectures import TIMM, ModelSpec
+from lite_toolkit.networks.architectures import ModelSpec
+from lite_toolkit.networks.names import TIMM
 from lite_toolkit.weights import checkpoints, sources
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import match

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import MissingExtraError, ModelError, WeightsError
-from lite_toolkit.networks.architectures import TIMM, Padding
+from lite_toolkit.networks.architectures import Padding
+from lite_toolkit.networks.names import TIMM
 from lite_toolkit.outputs import write_json
 
 if TYPE_CHECKING:  # `variants` reads the table below and must not wait for numpy and Pillow

@@ -6,7 +6,7 @@ import click
 
 from lite_toolkit.cli.commands.options import FILE, INPUT_SIZE, Command, Delivery, reporting
 from lite_toolkit.documents import document
-from lite_toolkit.networks import architectures
+from lite_toolkit.networks import names
 
 
 @click.command(cls=Command)
@@ -39,7 +39,7 @@ def describe(
     """Show one VARIANT stage by stage, and draw it."""
     from lite_toolkit.cli.tables import networks as tables
 
-    spec = architectures.variant(variant)
+    spec = names.variant(variant)
     if diagram:
         from lite_toolkit.drawings import pictures
 

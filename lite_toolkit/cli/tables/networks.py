@@ -6,7 +6,8 @@ from typing import Any
 
 from lite_toolkit.cli.console import print_notes, print_table
 from lite_toolkit.networks import costs
-from lite_toolkit.networks.architectures import TIMM, VARIANTS, ModelSpec
+from lite_toolkit.networks.architectures import VARIANTS, ModelSpec
+from lite_toolkit.networks.names import TIMM
 from lite_toolkit.networks.published import PUBLISHED
 from lite_toolkit.reports import figures
 from lite_toolkit.weights.sources import IMAGENET
