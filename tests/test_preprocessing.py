@@ -408,3 +408,27 @@ def test_load_names_the_file_it_cannot_use(tmp_path, content, message):
 def test_load_of_a_missing_file(tmp_path):
     with pytest.raises(ModelError, match=r"none\.json: No such file"):
         load(tmp_path / "none.json")
+
+
+def test_grey_is_pillows_luma(image: Image.Image) -> None:
+    grey = PRESETS["pixels"]((24, 20)).for_channels(1)
+    framed = Image.fromarray(PRESETS["pixels"]((24, 20)).pixels(image))
+    np.testing.assert_array_equal(grey.pixels(image)[..., 0], np.asarray(framed.convert("L")))
+    assert grey.apply(image).shape == grey.shape == (24, 20, 1)
+
+
+def test_grey_keeps_what_is_grey() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    spec = dataclasses.replace(PRESETS["pixels"](16), crop="none", crop_fraction=1.0, interpolation="nearest")
+    found = spec.for_channels(1).pixels(Image.fromarray(levels).convert("RGB"))
+    np.testing.assert_array_equal(found[..., 0], levels)
+
+
+def test_grey_has_one_mean_and_std() -> None:
+    lite = PRESETS["lite"](32).for_channels(1)
+    assert PreprocessingSpec.from_json(lite.to_json()) == lite == lite.for_channels(1)
+    assert (lite.raw_pixels, lite.quantization("uint8")) == (True, PRESETS["lite"](32).quantization("uint8"))
+    with pytest.raises(ModelError, match="the same three times where the input is grey"):
+        PRESETS["imagenet"](32).for_channels(1)
+    with pytest.raises(ModelError, match="channel_order 'grey': must be rgb or bgr for an input of 3 channels"):
+        lite.for_channels(3)

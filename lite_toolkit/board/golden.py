@@ -124,8 +124,8 @@ def golden(job: GoldenJob, files: Mapping[str, str]) -> Iterator[Event]:
     path, delegate = Path(files["model"]), delegates.choose(job.delegate, job.delegate_options)
     rehearse(path, job.threads, delegate)
     model, spec = interpreter.Model(path, job.threads, delegate), PreprocessingSpec.from_json(job.preprocessing)
-    if model.size != (spec.height, spec.width):
-        raise ModelError(f"the preprocessing gives {spec.height}x{spec.width} pixels, the model takes {model.size}")
+    if model.input.shape[1:] != spec.shape:
+        raise ModelError(f"the preprocessing gives an input of shape {spec.shape}, the model takes {model.input.shape}")
     stages = []
     for number, digest in enumerate(job.pixels_sha256):
         yield {"event": "progress", "done": number, "total": len(job.pixels_sha256)}

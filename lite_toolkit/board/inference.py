@@ -300,19 +300,19 @@ class _Sight:
 
 
 def input_table(model: Model, spec: PreprocessingSpec) -> NDArray[Any]:
-    """What the model's input stores for each of the 256 pixel values, (256, 3) in the spec's channel order, or (256, 1)
-    where all channels have one mean and std.
+    """What the model's input stores for each of the 256 pixel values, (256, channels) in the spec's channel order, or
+    (256, 1) where all channels have one mean and std.
 
     Normalising and quantizing go value by value, so that looking up gives the same bits as computing, in a third of the
     time.
     """
-    values = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(256, 3)
+    values = np.repeat(np.arange(256, dtype=np.uint8), spec.channels).reshape(256, spec.channels)
     table = model.input.quantize(spec.normalize(values))
     return table if (table != table[:, :1]).any() else table[:, :1].copy()
 
 
 def look_up(table: NDArray[Any], pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    """The stored input, (height, width, 3), of pixels of that shape in the spec's channel order."""
+    """The stored input, (height, width, channels), of pixels of that shape in the spec's channel order."""
     if table.shape[1] == 1:
         raw = table.dtype == np.uint8 and (table[:, 0] == np.arange(256)).all()
         return pixels if raw else table[:, 0].take(pixels)

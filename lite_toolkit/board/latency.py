@@ -322,10 +322,8 @@ def _pipeline(
     """Times of each stage, see `Pipeline`."""
     details = loaded.get_input_details()[0]
     info = interpreter.tensor_info(details)
-    if info.shape != (1, spec.height, spec.width, 3):
-        raise ModelError(
-            f"the model's input has shape {info.shape}: an image needs (1, {spec.height}, {spec.width}, 3)"
-        )
+    if info.shape != (1, *spec.shape):
+        raise ModelError(f"the model's input has shape {info.shape}: an image needs {(1, *spec.shape)}")
     stages: list[tuple[int, int, int]] = []
 
     def once() -> None:

@@ -159,7 +159,7 @@ def _readme(facts: Facts, survey: Survey, code: Mapping[str, bytes], labelled: b
         "output_type": facts.output.dtype,
         "classes": f"{facts.classes:,}",
         "labels": f"`{LABELS}`" if labelled else "none: the model's manifest has none",
-        **{name: str(getattr(spec, name)) for name in ("height", "width", "crop", "interpolation")},
+        **{name: str(getattr(spec, name)) for name in ("height", "width", "channels", "crop", "interpolation")},
         "crop_fraction": f"{spec.crop_fraction:g}",
         "mean": ", ".join(f"{value:g}" for value in spec.mean),
         "std": ", ".join(f"{value:g}" for value in spec.std),

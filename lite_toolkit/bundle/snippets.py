@@ -123,11 +123,11 @@ def _require_types(target: str, facts: Facts) -> None:
 def _constants(facts: Facts) -> dict[str, str]:
     spec, golden = facts.spec, facts.golden
     score_tolerance = golden.tolerance_steps["kernel"] * golden.output_step
-    order = (0, 1, 2) if spec.channel_order == "rgb" else (2, 1, 0)
+    order = (2, 1, 0) if spec.channel_order == "bgr" else (0, 1, 2)
     scale, _ = _quantization(facts.output)
     return {
         **{name: repr(getattr(spec, name)) for name in ("height", "width")},
-        **{name: str(getattr(spec, name)) for name in ("crop", "interpolation")},
+        **{name: str(getattr(spec, name)) for name in ("crop", "interpolation", "channel_order")},
         "interpolation_upper": spec.interpolation.upper(),
         "crop_fraction": repr(float(spec.crop_fraction)),
         "support": repr(_SUPPORTS[spec.interpolation]),

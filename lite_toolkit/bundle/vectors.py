@@ -85,7 +85,7 @@ def record(content: bytes, spec: PreprocessingSpec) -> tuple[Golden, dict[str, b
     files: dict[str, bytes] = {}
     for number, vector in enumerate(vectors):
         files[vector.image] = _png(images[number])
-        files[vector.resized] = _png(Image.fromarray(np.ascontiguousarray(spec.order_channels(pixels[number]))))
+        files[vector.resized] = _png(_picture(pixels[number], spec))
         files[vector.input] = _little_endian(inputs[number])
         files[vector.output] = _little_endian(outputs[number])
     step = _step(model.output, outputs)
@@ -114,6 +114,12 @@ def _vector(number: int, image: Image.Image, model: Model, output: NDArray[Any])
     place = f"golden/{number}"
     names = (f"{place}.png", f"{place}-resized.png", f"{place}-input.bin", f"{place}-output.bin")
     return Vector(*names, pixels_sha256(image), best, float(scores[best]))
+
+
+def _picture(pixels: NDArray[np.uint8], spec: PreprocessingSpec) -> Image.Image:
+    """The image of pixels in the spec's channel order."""
+    grey = spec.channels == 1
+    return Image.fromarray(pixels[..., 0] if grey else np.ascontiguousarray(spec.order_channels(pixels)))
 
 
 def _png(image: Image.Image) -> bytes:

@@ -90,7 +90,7 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
     preset = "pixels" if classifier.rescales else "lite"
     assumed = f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another."
     notes = () if request.preprocessing else (assumed,)
-    preprocessing = (request.preprocessing or PRESETS[preset])(size)
+    preprocessing = (request.preprocessing or PRESETS[preset])(size).for_channels(classifier.channels)
     digest = _sha256_of(path)
     provenance = {
         "variant": None,
@@ -110,7 +110,7 @@ def _metadata(
         version=digest[:12] if digest else None,
         # Metadata knows no other order of channels.
         normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
-        if preprocessing.channel_order == "rgb"
+        if preprocessing.channel_order != "bgr"
         else None,
         labels={"": labels} if labels else {},
     )

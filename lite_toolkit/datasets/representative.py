@@ -35,11 +35,11 @@ _SAMPLING, _HOLDING_OUT = 1, 2  # the two choices must be independent, so each h
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages(Sequence[NDArray[np.float32]]):
-    """Preprocessed images: an index gives float32 (height, width, 3), a slice (n, height, width, 3).
+    """Preprocessed images: an index gives float32 (height, width, channels), a slice (n, height, width, channels).
 
     Attributes:
         spec: normalises what is stored as pixels.
-        stored: (any, height, width, 3), uint8 pixels in the spec's channel order or float32 values. Pixels, because
+        stored: (any, height, width, channels), uint8 pixels in the spec's channel order or float32 values. Pixels, because
             1,000 images of 224 x 224 have 150 MB so, and 600 MB as floats.
         chosen: indices into `stored`, ascending.
     """
@@ -101,7 +101,7 @@ class Images:
         spec: of the preprocessing.
         title: what they are, such as "photographs in DIR".
         total: how many are tried.
-        prepared: the name of each and its uint8 pixels or float32 values, (height, width, 3); None instead of one that
+        prepared: the name of each and its uint8 pixels or float32 values, (height, width, channels); None instead of one that
             cannot be read. They can be gone through once.
         digests, skipped: as those of `RepresentativeDataset`; they fill while the images are gone through.
     """
@@ -114,7 +114,7 @@ class Images:
     skipped: list[str]
 
     def normalised(self, steps: Steps) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """The name of each image that can be read, and its float32 (height, width, 3)."""
+        """The name of each image that can be read, and its float32 (height, width, channels)."""
         for name, stored in steps.track(self.prepared, self.total):
             if stored is not None:
                 yield name, _normalised(self.spec, stored)
@@ -140,7 +140,8 @@ def read(source: Path | None, spec: PreprocessingSpec, samples: int = MAXIMUM_AR
     Args:
         source: None for synthetic images; a folder of images, searched recursively; or a `.npy` or `.npz` file. An
             array is uint8 (n, height, width, 3) RGB images, preprocessed unless they have the input's size already, or
-            float32 (n, height, width, 3) of the input's size and in the range of preprocessed images, taken as such.
+            float32 (n, height, width, channels) of the input's size and in the range of preprocessed images, taken as
+            such. Grey images may be (n, height, width) or (n, height, width, 1), for an input of one channel.
             An `.npz` holds one array, or one named "images".
         spec: the preprocessing.
         samples: at least 1.
@@ -271,21 +272,25 @@ def _read_header(stream: IO[bytes], spec: PreprocessingSpec) -> tuple[tuple[int,
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ImageError(f"version {version} of the format: must be 1.0 or 2.0")
-    shape, fortran_order, dtype = readers[version](stream)
-    images = len(shape) == 4 and shape[3] == 3 and min(shape) >= 1 and shape[0] <= MAXIMUM_ARRAY_IMAGES
+    found, fortran_order, dtype = readers[version](stream)
+    shape = (*found, 1) if len(found) == 3 else found  # grey, as MNIST comes
+    images = len(shape) == 4 and min(shape) >= 1 and shape[0] <= MAXIMUM_ARRAY_IMAGES
+    images = images and (shape[3] == spec.channels or (shape[3] == 3 and dtype == np.uint8))
     typed = dtype == np.uint8 or (dtype == np.float32 and shape[1:3] == (spec.height, spec.width))
     if not (images and typed) or math.prod(shape[1:3]) > MAXIMUM_PIXELS or fortran_order:
         raise ImageError(
-            f"{dtype} array of shape {shape}{' in Fortran order' if fortran_order else ''}: must be C-ordered uint8 "
-            f"(n, height, width, 3) or float32 (n, {spec.height}, {spec.width}, 3), n at most {MAXIMUM_ARRAY_IMAGES:,}"
+            f"{dtype} array of shape {found}{' in Fortran order' if fortran_order else ''}: must be C-ordered uint8 "
+            f"(n, height, width, {spec.channels}) or float32 (n, {', '.join(map(str, spec.shape))}), n at most "
+            f"{MAXIMUM_ARRAY_IMAGES:,}"
         )
     return shape, dtype
 
 
 def _prepare_array(image: NDArray[Any], spec: PreprocessingSpec, index: int) -> NDArray[Any]:
     if image.dtype == np.uint8:
-        same = image.shape == (spec.height, spec.width, 3)
-        return spec.order_channels(image) if same else spec.pixels(Image.fromarray(image))
+        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        same = image.shape[:2] == (spec.height, spec.width)
+        return spec.order_channels(rgb) if same else spec.pixels(Image.fromarray(rgb))
     low, high = spec.value_range
     margin = (high - low) / 2  # resizing in floating point overshoots, by less than this
     if not low - margin <= image.min() <= image.max() <= high + margin:  # false for NaN too

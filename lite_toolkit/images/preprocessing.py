@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    ChannelOrder = Literal["rgb", "bgr"]
+    ChannelOrder = Literal["rgb", "bgr", "grey"]
     QuantizedType = Literal["uint8", "int8", "int16"]
 else:  # as in `resizing`
     ChannelOrder = Any
@@ -29,7 +29,8 @@ Sized = Callable[[Size], "PreprocessingSpec"]
 
 CROP_PADDING = 32  # pixels that Google's evaluation leaves around the crop, at the network's scale
 MAXIMUM_SIDE = 4096
-CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr")
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = ("rgb", "bgr", "grey")
+_LUMA = 19595, 38470, 7471  # of red, green, blue, in 65536ths: Rec. 601 as Pillow's mode "L" rounds it
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class PreprocessingSpec:
         crop_fraction: 0.01 to 1; 1 where crop is "none". After a resize it is the input's side over the resized side.
         interpolation: one of Pillow's filters, or "mediapipe", see `resizing`.
         mean, std: subtracted, then divided by; per channel of the tensor (in `channel_order`), in units of 0..255.
-        channel_order: of the tensor.
+            Those of a grey tensor are three equal values.
+        channel_order: of the tensor; "grey" has one channel, the luma of Rec. 601.
 
     Raises:
         ModelError: a value has the wrong type or is out of range.
@@ -70,9 +72,12 @@ class PreprocessingSpec:
         _require(self.crop != "none" or fraction == 1, "crop_fraction", fraction, "1 where crop is 'none'")
         _require(_is_triple(self.mean, -1e6, 1e6), "mean", self.mean, "three numbers in units of 0..255")
         _require(_is_triple(self.std, 1e-3, 1e6), "std", self.std, "three positive numbers in units of 0..255")
+        for field in ("mean", "std") if self.channels == 1 else ():
+            values = getattr(self, field)
+            _require(len(set(values)) == 1, field, values, "the same three times where the input is grey")
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The cropped and resized pixels that a uint8 client feeds, (height, width, 3) in `channel_order`.
+        """The cropped and resized pixels that a uint8 client feeds, (height, width, channels) in `channel_order`.
 
         Raises:
             ImageError: the image is not in mode RGB, or is so narrow that resizing it needs too much memory.
@@ -84,19 +89,31 @@ class PreprocessingSpec:
         return self.order_channels(np.asarray(framed))
 
     def order_channels(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """RGB pixels (..., 3) in `channel_order`."""
+        """RGB pixels (..., 3) in `channel_order`, (..., channels)."""
+        if self.channel_order == "grey":
+            return ((rgb @ np.array(_LUMA) + 0x8000) >> 16).astype(np.uint8)[..., np.newaxis]
         return rgb if self.channel_order == "rgb" else rgb[..., ::-1]
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(pixels - mean) / std for uint8 (..., 3) in `channel_order`."""
+        """(pixels - mean) / std for uint8 (..., channels) in `channel_order`."""
         normalised = pixels.astype(np.float32)
-        normalised -= np.asarray(self.mean, np.float32)
-        normalised /= np.asarray(self.std, np.float32)
+        normalised -= np.asarray(self.mean[: self.channels], np.float32)
+        normalised /= np.asarray(self.std[: self.channels], np.float32)
         return normalised
 
     def apply(self, image: Image.Image) -> NDArray[np.float32]:
-        """The network's input for an RGB image, (height, width, 3); errors as `pixels`."""
+        """The network's input for an RGB image, (height, width, channels); errors as `pixels`."""
         return self.normalize(self.pixels(image))
+
+    @property
+    def channels(self) -> int:
+        """Of the tensor."""
+        return 1 if self.channel_order == "grey" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the tensor without its batch: height, width, channels."""
+        return self.height, self.width, self.channels
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -133,6 +150,17 @@ class PreprocessingSpec:
         """The same for another input size, (height, width) or one side of a square; `crop_fraction` stays."""
         height, width = _sides(size)
         return dataclasses.replace(self, height=height, width=width)
+
+    def for_channels(self, channels: int) -> Self:
+        """The same for an input of so many channels: one is grey.
+
+        Raises:
+            ModelError: mean or std differ between the channels that are one, or the spec is grey and the input is not.
+        """
+        if channels == self.channels:
+            return self
+        _require(channels == 1, "channel_order", self.channel_order, f"rgb or bgr for an input of {channels} channels")
+        return dataclasses.replace(self, channel_order="grey")
 
     def for_mediapipe(self) -> Self:
         """The same network's input as MediaPipe's client makes it: the whole image, resized without antialiasing."""

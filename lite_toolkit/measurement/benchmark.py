@@ -143,8 +143,8 @@ def _preprocessing(model: Path, graph: Graph, given: Sized | None) -> tuple[Prep
     """That of a model which may run on a board's delegate only: its file tells its input, without a runtime."""
     inputs, _ = endpoints(graph)
     shape = inputs[0].shape if len(inputs) == 1 else ()
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-        raise ModelError(f"{model}: an image needs a model with one input of shape (1, height, width, 3)")
+    if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
+        raise ModelError(f"{model}: an image needs a model with one input of shape (1, height, width, 3 or 1)")
     described = manifest.read(model)
     return find_preprocessing(inputs[0], described, metadata.hint(graph)[0], given)
 

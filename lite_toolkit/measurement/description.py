@@ -127,13 +127,17 @@ def find_preprocessing(
         ModelError: the manifest says nothing usable, or another size than the input's.
     """
     if given:
-        return given(image.size), None
+        return _fitted(given, image), None
     if described is not None:
         spec = manifest.preprocessing(described)
-        if (spec.height, spec.width) != image.size:
-            raise ModelError(f"the manifest says {spec.height}x{spec.width} pixels, the model {image.size}")
+        if spec.shape != image.shape[1:]:
+            raise ModelError(f"the manifest says {spec.shape} (height, width, channels), the model {image.shape[1:]}")
         return spec, None
     return _guess(image, told)
+
+
+def _fitted(preprocessing: Sized, image: TensorInfo) -> PreprocessingSpec:
+    return preprocessing(image.size).for_channels(image.shape[3])
 
 
 def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path) -> Sequence[str] | None:
@@ -149,7 +153,7 @@ def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path)
 
 def _guess(image: TensorInfo, told: Metadata | None) -> tuple[PreprocessingSpec, str]:
     """For a model without manifest: metadata or a uint8 input tell mean and std; otherwise Lite's are assumed."""
-    spec, advice = google_lite(image.size), "pass --preprocessing if that is wrong"
+    spec, advice = _fitted(google_lite, image), "pass --preprocessing if that is wrong"
     if told and told.normalization:
         mean, std = told.normalization.channels
         found = dataclasses.replace(spec, mean=mean, std=std)
@@ -174,6 +178,7 @@ def together(models: Sequence[Path], sides: Sequence[Description], given: Sized 
     """
     for what, values in (
         ("input size", [side.image.size for side in sides]),
+        ("number of channels", [side.image.shape[3] for side in sides]),
         ("number of classes", [side.classes for side in sides]),
     ):
         if values[0] != values[-1]:
@@ -182,7 +187,7 @@ def together(models: Sequence[Path], sides: Sequence[Description], given: Sized 
             )
     told = list(zip(map(str, models), sides, strict=True))
     if given:
-        chosen = replace(sides[0], preprocessing=given(sides[0].image.size), note=None, told=EVERYTHING)
+        chosen = replace(sides[0], preprocessing=_fitted(given, sides[0].image), note=None, told=EVERYTHING)
         told = [("--preprocessing", chosen), *((name, side) for name, side in told if side.told == EVERYTHING)]
     # Of the one that tells most, the first: what others only assume does not count.
     source, chosen = max(told, key=lambda one: len(one[1].told))

@@ -40,7 +40,7 @@ class TensorInfo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels, of an image input of shape (1, height, width, 3)."""
+        """Height and width in pixels, of an image input of shape (1, height, width, channels)."""
         return self.shape[1], self.shape[2]
 
     def quantize(self, values: NDArray[np.float32]) -> NDArray[Any]:
@@ -95,7 +95,7 @@ class Model:
         return self.output.shape[-1]
 
     def scores(self, image: NDArray[np.float32], name: str = "an image") -> NDArray[np.float32]:
-        """Scores of shape (classes,) for a normalised float32 image of shape (height, width, 3).
+        """Scores of shape (classes,) for a normalised float32 image of shape (height, width, channels).
 
         Raises:
             ModelError: a score is not finite; the message has the image's `name`.
@@ -103,7 +103,7 @@ class Model:
         return finite(self.run(self.input.quantize(image)), self.title, name)
 
     def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores of shape (classes,) for an image of shape (height, width, 3) as the input stores it, in its dtype."""
+        """Scores of shape (classes,) for an image of shape (height, width, channels) as the input stores it, in its dtype."""
         return self.output.dequantize(self.raw(stored))
 
     def raw(self, stored: NDArray[Any]) -> NDArray[Any]:
@@ -135,8 +135,8 @@ def ends(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[T
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
     shape = inputs[0].shape
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-        raise ModelError(f"the input has shape {shape}: (1, height, width, 3) is needed")
+    if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
+        raise ModelError(f"the input has shape {shape}: (1, height, width, 3 or 1) is needed")
     scores = outputs[0].shape
     if not scores or any(side != 1 for side in scores[:-1]):
         raise ModelError(f"the output has shape {scores}: (1, classes) is needed")

@@ -71,7 +71,7 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
     files = {name: content for name, content in kept.items() if name not in before - named}
     entries, written = _new_files(new, files.keys() | named)
     tensors = {
-        "input_tensor_metadata": [_with_image(image, new)],
+        "input_tensor_metadata": [_with_image(image, new, grey=_is_grey(main))],
         "output_tensor_metadata": [_with_scores(scores, new, entries, _is_probability(graph))],
     }
     texts = {name: getattr(new, name) for name in TEXTS if getattr(new, name) is not None}
@@ -92,11 +92,17 @@ def classes_of(main: Subgraph) -> int:
     return shape[-1] if shape else 1
 
 
-def _with_image(tensor: Document, new: Metadata) -> Document:
+def _is_grey(main: Subgraph) -> bool:
+    shape = main.tensors[main.inputs[0]].shape
+    return len(shape) == 4 and shape[3] == 1
+
+
+def _with_image(tensor: Document, new: Metadata, *, grey: bool) -> Document:
     if new.normalization is None:
         return tensor
-    made: Document = {"name": "image", "description": "RGB image, normalized from pixels of 0 to 255."} | tensor
-    made.setdefault("content", {"content_properties": {"ImageProperties": {"color_space": "RGB"}}})
+    kind, space = ("Grey", "GRAYSCALE") if grey else ("RGB", "RGB")
+    made: Document = {"name": "image", "description": f"{kind} image, normalized from pixels of 0 to 255."} | tensor
+    made.setdefault("content", {"content_properties": {"ImageProperties": {"color_space": space}}})
     mean, std = new.normalization.mean, new.normalization.std
     made["stats"] = {end: [(pixel - m) / s for m, s in zip(mean, std, strict=True)] for end, pixel in _PIXELS.items()}
     return _with_option(made, "NormalizationOptions", {"mean": list(mean), "std": list(std)})
