@@ -39,8 +39,8 @@ class PreparedImages(Sequence[NDArray[np.float32]]):
 
     Attributes:
         spec: normalises what is stored as pixels.
-        stored: (any, height, width, channels), uint8 pixels in the spec's channel order or float32 values. Pixels, because
-            1,000 images of 224 x 224 have 150 MB so, and 600 MB as floats.
+        stored: (any, height, width, channels), uint8 pixels in the spec's channel order or float32 values. Pixels,
+            because 1,000 images of 224 x 224 have 150 MB so, and 600 MB as floats.
         chosen: indices into `stored`, ascending.
     """
 
@@ -101,8 +101,8 @@ class Images:
         spec: of the preprocessing.
         title: what they are, such as "photographs in DIR".
         total: how many are tried.
-        prepared: the name of each and its uint8 pixels or float32 values, (height, width, channels); None instead of one that
-            cannot be read. They can be gone through once.
+        prepared: the name of each and its uint8 pixels or float32 values, (height, width, channels); None instead of
+            one that cannot be read. They can be gone through once.
         digests, skipped: as those of `RepresentativeDataset`; they fill while the images are gone through.
     """
 

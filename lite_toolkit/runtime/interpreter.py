@@ -103,7 +103,7 @@ class Model:
         return finite(self.run(self.input.quantize(image)), self.title, name)
 
     def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores of shape (classes,) for an image of shape (height, width, channels) as the input stores it, in its dtype."""
+        """Scores of shape (classes,) for an image (height, width, channels) as the input stores it, in its dtype."""
         return self.output.dequantize(self.raw(stored))
 
     def raw(self, stored: NDArray[Any]) -> NDArray[Any]:
