@@ -254,13 +254,12 @@ def _ends(image: tuple[int, ...], head: Callable[[Any], Any], **options: Any) ->
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: _ends((32, 32, 1), L.GlobalAveragePooling2D()), r"shape \(None, 32, 32, 1\): must be \(batch, height"),
-        (lambda: _ends((3, 32, 32), L.GlobalAveragePooling2D()), r"shape \(None, 3, 32, 32\): must be \(batch, height"),
-        (lambda: _ends((32, 32, 3), L.AveragePooling2D(30)), r"output of shape \(None, 1, 1, 4\): must be \(batch"),
-        (lambda: _ends((32, 32, 3), lambda x: [x, x]), "1 inputs and 2 outputs: needs one each"),
+        (lambda: _ends((32, 32, 4), L.GlobalAveragePooling2D()), r"shape \(None, 32, 32, 4\): must be \(batch, height"),
+        (lambda: _ends((32, 32, 3), L.Identity()), r"output of shape \(1, 30, 30, 4\): must be \(batch"),
+        (lambda: _ends((32, 32, 3), lambda x: [x, x]), r"2 outputs: conv:0 \(1, 30, 30, 4\), conv:1 .*--output-name"),
         (lambda: _ends((None, None, 3), L.GlobalAveragePooling2D()), "leaves its input size open: pass --input-size"),
     ],
-    ids=["grey", "channels first", "4-D scores", "two outputs", "open size"],
+    ids=["four channels", "segmentation", "two outputs", "open size"],
 )
 def test_other_ends_are_refused_by_their_shape(model: Callable[[], Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):

@@ -133,7 +133,8 @@ def _in_keras3(value: Any) -> Any:
         return value | {"config": config | {"axis": config["axis"][0]}}
     if kind == "Functional":
         # A list of one tensor would be given to the next layer as such.
-        ends = {key: config[key][0] for key in ("input_layers", "output_layers") if len(config.get(key, ())) == 1}
+        ends = {key: config[key] for key in ("input_layers", "output_layers")}
+        ends = {key: end[0] for key, end in ends.items() if isinstance(end, list) and len(end) == 1}
         _count_calls_from_0(config)
         module = {"module": "keras.src.models.functional"} if "module" in value else {}
         return value | module | {"config": config | ends}

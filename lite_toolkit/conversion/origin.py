@@ -84,7 +84,7 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
     with steps.step("build"):
         from lite_toolkit.conversion.float_model import from_file
 
-        classifier = from_file(path, request.input_size, request.signature)
+        classifier = from_file(path, request.input_size, request.signature, request.output_name)
     _check_labels(request.labels, classifier.classes)
     size = classifier.height, classifier.width
     preset = "pixels" if classifier.rescales else "lite"

@@ -24,6 +24,7 @@ class Request:
         variant: of the network, as `names.variant` takes it; None for `model`.
         model: a `.keras` or whole-model HDF5 file, or a SavedModel folder, instead of a variant.
         signature: of a SavedModel; None is "serving_default".
+        output_name: which of the model's outputs are the scores, where it has several.
         weights, conventions: as `weights.loading.read_weights` takes them; None is "imagenet", and
             what the weights tell.
         classes: of a fresh classifier, where the checkpoint has another number.
@@ -47,6 +48,7 @@ class Request:
     variant: str | None = None
     model: Path | None = None
     signature: str | None = None
+    output_name: str | None = None
     weights: str | None = None
     conventions: str | None = None
     classes: int | None = None
@@ -97,8 +99,10 @@ class Request:
             raise UsageError("pass either --variant or --model")
         if self.variant is not None:
             names.variant(self.variant)
-            if self.signature is not None:
-                raise UsageError("--signature belongs to --model: a variant has none to choose from")
+            for option in ("signature", "output_name"):
+                if getattr(self, option) is not None:
+                    name = option.replace("_", "-")
+                    raise UsageError(f"--{name} belongs to --model: a variant has none to choose from")
             return
         for option in ("weights", "conventions", "classes", "activation"):
             if getattr(self, option) is not None:

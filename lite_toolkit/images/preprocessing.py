@@ -91,7 +91,8 @@ class PreprocessingSpec:
     def order_channels(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """RGB pixels (..., 3) in `channel_order`, (..., channels)."""
         if self.channel_order == "grey":
-            return ((rgb @ np.array(_LUMA) + 0x8000) >> 16).astype(np.uint8)[..., np.newaxis]
+            luma = (rgb.astype(np.int32) @ np.array(_LUMA, np.int32) + 0x8000) >> 16
+            return luma.astype(np.uint8)[..., np.newaxis]
         return rgb if self.channel_order == "rgb" else rgb[..., ::-1]
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

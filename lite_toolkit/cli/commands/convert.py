@@ -40,6 +40,7 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--model", type=ANY_PATH, help="Your own .keras or .h5 file or SavedModel folder instead.")
 @click.option("--signature", metavar="NAME", help="Of a SavedModel; by default serving_default.")
+@click.option("--output-name", metavar="NAME", help="Of a model with several outputs: which are the scores.")
 @_formats
 @click.option(
     "--weights",
@@ -106,6 +107,7 @@ def convert(
     variant: str | None,
     model: Path | None,
     signature: str | None,
+    output_name: str | None,
     weights: str | None,
     conventions: str | None,
     classes: int | None,
@@ -142,6 +144,7 @@ def convert(
         variant=variant,
         model=model,
         signature=signature,
+        output_name=output_name,
         weights=weights,
         conventions=conventions,
         classes=classes,
