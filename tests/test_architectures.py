@@ -123,7 +123,18 @@ def test_a_stage_that_cannot_be_is_refused(change: dict[str, object], message: s
         dataclasses.replace(stage, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"activation": "gelu"}, {"padding": "valid"}, {"stages": ()}, {"width": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation": "geli"},
+        {"padding": "valid"},
+        {"pooling": "sum"},
+        {"stages": ()},
+        {"width": 0.0},
+        {"channels": 0},
+        {"block_paddings": ("same",)},
+    ],
+)
 def test_a_network_that_cannot_be_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(LiteToolkitError):
         dataclasses.replace(VARIANTS["lite0"], **change)  # type: ignore[arg-type]

@@ -16,8 +16,17 @@ from lite_toolkit.errors import LiteToolkitError
 
 Operator = Literal["mbconv", "fused"]
 Family = Literal["lite", "v1", "edgetpu", "custom"]
-Activation = Literal["relu6", "relu", "swish"]
-Padding = Literal["same", "symmetric"]
+Padding = Literal["same", "symmetric", "trailing"]
+Pooling = Literal["mean", "max"]
+
+# Keras' that keep a map's shape, and Hugging Face's new gelu: by tanh, where Keras' is by the error function.
+ACTIVATIONS = (
+    *("relu6", "relu", "swish", "silu", "gelu", "gelu_new", "mish", "selu", "elu", "celu", "leaky_relu", "tanh"),
+    *("sigmoid", "linear", "exponential", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "hard_shrink"),
+    *("log_sigmoid", "softplus", "softsign", "soft_shrink", "sparse_plus", "squareplus", "tanh_shrink", "threshold"),
+)
+PADDINGS: tuple[Padding, ...] = ("same", "symmetric", "trailing")
+POOLINGS: tuple[Pooling, ...] = ("mean", "max")
 
 MINIMUM_INPUT_SIZE = 32  # five halvings leave one pixel
 
@@ -77,6 +86,7 @@ class BlockSpec:
     squeezed: int
     skip: bool
     drop_connect: float
+    padding: Padding = "same"
 
     @property
     def expands(self) -> bool:
@@ -96,6 +106,7 @@ class LayerSpec:
     outputs: int
     batch_norm: str | None = None
     pooled: bool = False  # works on the 1x1 average of the feature map (squeeze-and-excite, classifier)
+    padding: Padding = "same"
 
     @property
     def bias(self) -> bool:
@@ -119,8 +130,13 @@ class ModelSpec:
         drop_connect: rate of the last block; earlier blocks have proportionally less.
         depth_divisor: channels are rounded to multiples of it.
         epsilon, momentum: of every batch normalisation.
-        padding: "same" is TensorFlow's; "symmetric" is k // 2 on every side, as PyTorch pads.
+        padding: of convolutions with a stride: "same" is TensorFlow's; "symmetric" is k // 2 on every side, as PyTorch
+            pads; "trailing" has one less above and left, which is "same" of even sides.
         family: which published family it belongs to, if any.
+        block_paddings: of each block in order, where they differ from `padding`; empty where none does.
+        first_skips: whether the first block of a stage may add its input too, where its shape stays.
+        channels: of the input.
+        pooling: of the last feature map before the classifier.
     """
 
     name: str
@@ -132,32 +148,41 @@ class ModelSpec:
     stem: int = 32
     head: int = 1280
     fixed_ends: bool = False
-    activation: Activation = "swish"
+    activation: str = "swish"
     drop_connect: float = 0.2
     depth_divisor: int = 8
     epsilon: float = 1e-3
     momentum: float = 0.99
     padding: Padding = "same"
     family: Family = "custom"
+    block_paddings: tuple[Padding, ...] = ()
+    first_skips: bool = True
+    channels: int = 3
+    pooling: Pooling = "mean"
 
     def __post_init__(self) -> None:
-        for field, allowed in (("activation", ("relu6", "relu", "swish")), ("padding", ("same", "symmetric"))):
+        for field, allowed in (("activation", ACTIVATIONS), ("padding", PADDINGS), ("pooling", POOLINGS)):
             if getattr(self, field) not in allowed:
                 raise LiteToolkitError(f"{field} {getattr(self, field)!r}: must be one of {', '.join(allowed)}")
         if not self.stages:
             raise LiteToolkitError("a network needs at least one stage")
         if min(self.width, self.depth) <= 0:
             raise LiteToolkitError(f"width {self.width!r} and depth {self.depth!r} must be positive")
+        if self.channels < 1:
+            raise LiteToolkitError(f"channels {self.channels!r}: must be at least 1")
+        blocks = sum(map(self._scaled_repeats, range(len(self.stages))))
+        if self.block_paddings and len(self.block_paddings) != blocks:
+            raise LiteToolkitError(f"{len(self.block_paddings)} block_paddings for {blocks} blocks")
 
     @cached_property
     def stem_filters(self) -> int:
         """Channels of the first convolution."""
-        return self.stem if self.fixed_ends else self._scaled_filters(self.stem)
+        return self.stem if self.fixed_ends else self.scaled_filters(self.stem)
 
     @cached_property
     def head_filters(self) -> int:
         """Channels of the last convolution, which are the pooled features."""
-        return self.head if self.fixed_ends else self._scaled_filters(self.head)
+        return self.head if self.fixed_ends else self.scaled_filters(self.head)
 
     @cached_property
     def blocks(self) -> tuple[BlockSpec, ...]:
@@ -166,11 +191,11 @@ class ModelSpec:
         total, before, inputs = sum(repeats), 0, self.stem_filters
         blocks: list[BlockSpec] = []
         for index, stage in enumerate(self.stages):
-            outputs = self._scaled_filters(stage.outputs)
+            outputs = self.scaled_filters(stage.outputs)
             for repeat in range(repeats[index]):
                 first = repeat == 0
                 # EdgeTPU's first stage expands from the table's 24 channels, though the stem gives 32.
-                expandable = self._scaled_filters(stage.inputs) if first and stage.operator == "fused" else inputs
+                expandable = self.scaled_filters(stage.inputs) if first and stage.operator == "fused" else inputs
                 blocks.append(
                     BlockSpec(
                         name=f"block{index + 1}{_letters(repeat)}",
@@ -182,8 +207,11 @@ class ModelSpec:
                         expanded=expandable * stage.expansion,
                         outputs=outputs,
                         squeezed=max(1, int(inputs * stage.squeeze)) if stage.squeeze else 0,
-                        skip=stage.skip and inputs == outputs and (stage.stride == 1 or not first),
+                        skip=stage.skip
+                        and inputs == outputs
+                        and (not first or (stage.stride == 1 and self.first_skips)),
                         drop_connect=self.drop_connect * (before + repeat) / total,
+                        padding=self.block_paddings[before + repeat] if self.block_paddings else self.padding,
                     )
                 )
                 inputs = outputs
@@ -192,14 +220,16 @@ class ModelSpec:
 
     def layers(self, classes: int | None = 1000) -> Iterator[LayerSpec]:
         """Every layer with weights in graph order; without the classifier where `classes` is None."""
-        yield LayerSpec("stem_conv", "conv", 3, 2, 3, self.stem_filters, "stem_bn")
+        stem = self.stem_filters
+        yield LayerSpec("stem_conv", "conv", 3, 2, self.channels, stem, "stem_bn", padding=self.padding)
         for block in self.blocks:
             yield from block_layers(block)
         yield LayerSpec("top_conv", "conv", 1, 1, self.blocks[-1].outputs, self.head_filters, "top_bn")
         if classes is not None:
             yield LayerSpec("predictions", "dense", 1, 1, self.head_filters, classes, pooled=True)
 
-    def _scaled_filters(self, filters: int) -> int:
+    def scaled_filters(self, filters: int) -> int:
+        """Channels of the table, scaled by `width` and rounded to `depth_divisor`, but not below nine tenths."""
         scaled, divisor = filters * self.width, self.depth_divisor
         rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
         return rounded + divisor if rounded < 0.9 * scaled else rounded
@@ -216,9 +246,11 @@ def block_layers(block: BlockSpec) -> Iterator[LayerSpec]:
     fused = block.operator == "fused"
     if block.expands:
         kernel, stride = (block.kernel, block.stride) if fused else (1, 1)
-        yield LayerSpec(f"{name}_expand_conv", "conv", kernel, stride, block.inputs, expanded, f"{name}_expand_bn")
+        conv, norm = f"{name}_expand_conv", f"{name}_expand_bn"
+        yield LayerSpec(conv, "conv", kernel, stride, block.inputs, expanded, norm, padding=block.padding)
     if not fused:
-        yield LayerSpec(f"{name}_dwconv", "depthwise", block.kernel, block.stride, expanded, expanded, f"{name}_bn")
+        conv, norm, channels = f"{name}_dwconv", f"{name}_bn", expanded
+        yield LayerSpec(conv, "depthwise", block.kernel, block.stride, channels, channels, norm, padding=block.padding)
     if block.squeezed:
         yield LayerSpec(f"{name}_se_reduce", "conv", 1, 1, expanded, block.squeezed, pooled=True)
         yield LayerSpec(f"{name}_se_expand", "conv", 1, 1, block.squeezed, expanded, pooled=True)
@@ -239,7 +271,7 @@ def custom(
     dropout_rate: float = 0.2,
     drop_connect_rate: float = 0.2,
     depth_divisor: int = 8,
-    activation: Activation = "swish",
+    activation: str = "swish",
     name: str = "custom",
     **rest: object,
 ) -> ModelSpec:

@@ -1,12 +1,13 @@
 """ModelSpec -> keras.Model: stem, blocks, head."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
-from lite_toolkit.networks.architectures import MINIMUM_INPUT_SIZE, BlockSpec, ModelSpec
+from lite_toolkit.networks.architectures import MINIMUM_INPUT_SIZE, BlockSpec, ModelSpec, Padding
 from lite_toolkit.networks.backend import keras
 
 Tensor = Any  # Keras ships no types
@@ -31,9 +32,10 @@ def build(
         spec: what to build; its padding and epsilon must be those of the weights that will be loaded.
         classes: outputs of the classifier; None builds the network without it.
         activation: "softmax" gives probabilities, "none" logits.
-        pooling: without a classifier, average the last feature map to (batch, spec.head_filters).
-        input_shape: (height, width, 3), each side at least 32 pixels or None; the spec's resolution by default.
-        input_tensor: a Keras tensor (batch, height, width, 3) to build upon, instead of `input_shape`.
+        pooling: without a classifier, pool the last feature map to (batch, spec.head_filters).
+        input_shape: (height, width, spec.channels), each side at least 32 pixels or None; the spec's resolution by
+            default.
+        input_tensor: a Keras tensor (batch, height, width, channels) to build upon, instead of `input_shape`.
         include_rescaling: False takes normalised float32 input; a PreprocessingSpec takes pixels in 0..255 and applies
             its mean and std; True divides pixels by 255, as KerasCV's backbones do.
         seed: of the initial weights; equal seeds give equal weights.
@@ -46,8 +48,8 @@ def build(
     """
     network = _Network(spec, seed)
     inputs = _inputs(spec, input_shape, input_tensor)
-    x = _rescale(inputs, include_rescaling)
-    x = network.convolve(x, "stem_conv", "stem_bn", spec.stem_filters, 3, 2)
+    x = _rescale(inputs, include_rescaling, spec)
+    x = network.convolve(x, "stem_conv", "stem_bn", spec.stem_filters, 3, 2, spec.padding)
     x = network.activate(x, "stem_activation")
     for block in spec.blocks:
         x = network.block(x, block)
@@ -56,7 +58,7 @@ def build(
     if classes is not None:
         x = network.classify(x, classes, activation)
     elif pooling:
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = network.pool(x)
     return keras.Model(inputs, x, name=spec.name)
 
 
@@ -79,22 +81,61 @@ def endpoints(spec: ModelSpec) -> dict[str, str]:
 
 
 def features(model: keras.Model, spec: ModelSpec, names: Sequence[str]) -> keras.Model:
-    """`model` with the named feature maps as its outputs, in a dict of (batch, height, width, channels) tensors.
+    """`model` with what is named as its outputs, in a dict of (batch, height, width, channels) tensors.
 
     Args:
         model: what `build` made of `spec`; the weights are shared with the result.
-        names: keys of `endpoints`, or "pooled" for the (batch, channels) average where the model has it.
+        names: keys of `endpoints`; or Hugging Face's "last_hidden_state", which is the top, "hidden_states", a list of
+            the stem and every block, "pooled" or "pooler_output", (batch, channels), and "logits", (batch, classes), of
+            a model that is built with them.
 
     Raises:
         LiteToolkitError: a name that the network does not have.
     """
-    layers = endpoints(spec) | {"pooled": "avg_pool"}
-    present = {layer.name for layer in model.layers}
+    maps, pooled = endpoints(spec), _POOLED[spec.pooling]
+    hidden = [maps[name] for name in ("stem", *(block.name for block in spec.blocks))]
+    theirs = {"pooled": pooled, "last_hidden_state": maps["top"], "pooler_output": pooled, "logits": "predictions"}
+    outputs = {layer.name: layer.output for layer in model.layers if not _is_probability(layer)}
+    present: dict[str, Any] = {name: outputs[layer] for name, layer in (maps | theirs).items() if layer in outputs}
+    present["hidden_states"] = [outputs[layer] for layer in hidden]
     for name in names:
-        if layers.get(name) not in present:
-            known = [key for key, layer in layers.items() if layer in present]
-            raise LiteToolkitError(f"no feature map {name!r} in {spec.name}: choose from {', '.join(known)}")
-    return keras.Model(model.input, {name: model.get_layer(layers[name]).output for name in names})
+        if name not in present:
+            raise LiteToolkitError(f"no feature map {name!r} in {spec.name}: choose from {', '.join(present)}")
+    return keras.Model(model.input, {name: present[name] for name in names})
+
+
+def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss that Hugging Face's classifiers give for labels.
+
+    Args:
+        logits: (batch, classes), as a model built with `activation="none"` gives them.
+        labels: whole numbers (batch,) are classes, and the loss is the cross-entropy; numbers (batch, classes) are 0 to
+            1 of each class, and the loss is the binary cross-entropy of each. For one class they are what is to be
+            predicted, and the loss is the squared error.
+
+    Raises:
+        LiteToolkitError: a label that is no class, or labels of another shape.
+    """
+    logits, labels = keras.ops.convert_to_tensor(logits), keras.ops.convert_to_tensor(labels)
+    classes = logits.shape[-1]
+    if classes == 1:
+        return keras.ops.mean(keras.ops.square(_as_many(labels, logits, (-1,)) - keras.ops.reshape(logits, (-1,))))
+    if not keras.backend.is_int_dtype(labels.dtype):
+        targets = _as_many(labels, logits, (-1, classes))
+        return keras.ops.mean(keras.losses.binary_crossentropy(targets, logits, from_logits=True))
+    numbers = keras.ops.convert_to_numpy(labels).reshape(-1)
+    for number in numbers:
+        if not 0 <= number < classes:
+            raise LiteToolkitError(f"label {number}: must be from 0 to {classes - 1}")
+    if len(numbers) != logits.shape[0]:
+        raise LiteToolkitError(f"{len(numbers)} labels for {logits.shape[0]} images: must be one of each")
+    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(numbers, logits, from_logits=True))
+
+
+def _as_many(labels: Tensor, logits: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if math.prod(labels.shape) != math.prod(logits.shape):
+        raise LiteToolkitError(f"labels of shape {tuple(labels.shape)}: must be as many as logits, {logits.shape}")
+    return keras.ops.cast(keras.ops.reshape(labels, shape), logits.dtype)
 
 
 class _Network:
@@ -109,23 +150,28 @@ class _Network:
         name, shortcut, fused = block.name, x, block.operator == "fused"
         if block.expands:
             kernel, stride = (block.kernel, block.stride) if fused else (1, 1)
-            x = self.convolve(x, f"{name}_expand_conv", f"{name}_expand_bn", block.expanded, kernel, stride)
+            expand = f"{name}_expand_conv", f"{name}_expand_bn", block.expanded, kernel, stride
+            x = self.convolve(x, *expand, block.padding)
             x = self.activate(x, f"{name}_expand_activation")
         if not fused:
-            x = self.convolve(x, f"{name}_dwconv", f"{name}_bn", None, block.kernel, block.stride)
+            depthwise = f"{name}_dwconv", f"{name}_bn", None, block.kernel, block.stride
+            x = self.convolve(x, *depthwise, block.padding)
             x = self.activate(x, f"{name}_activation")
         if block.squeezed:
             x = self.squeeze_and_excite(x, block)
         x = self.convolve(x, f"{name}_project_conv", f"{name}_project_bn", block.outputs, 1, 1)
         return self.add(x, shortcut, block) if block.skip else x
 
-    def convolve(self, x: Tensor, name: str, norm: str, filters: int | None, kernel: int, stride: int) -> Tensor:
+    def convolve(
+        self, x: Tensor, name: str, norm: str, filters: int | None, kernel: int, stride: int, padding: Padding = "same"
+    ) -> Tensor:
         """A convolution without bias, depthwise where `filters` is None, and its batch normalisation."""
-        padding = "same"
-        if self.spec.padding == "symmetric" and stride > 1:  # at stride 1 TensorFlow's SAME is symmetric too
-            x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-            padding = "valid"
-        shared = {"strides": stride, "padding": padding, "use_bias": False, "name": name}
+        margins = kernel // 2 - (padding == "trailing"), kernel // 2
+        # At stride 1 TensorFlow's SAME is symmetric, too.
+        same = padding == "same" or stride == 1 or all(margins == _same(side, kernel) for side in x.shape[1:3])
+        if not same:
+            x = keras.layers.ZeroPadding2D((margins, margins), name=f"{name}_pad")(x)
+        shared = {"strides": stride, "padding": "same" if same else "valid", "use_bias": False, "name": name}
         if filters is None:
             initializer = self.initializer(name)
             x = keras.layers.DepthwiseConv2D(kernel, depthwise_initializer=initializer, **shared)(x)
@@ -141,8 +187,7 @@ class _Network:
         for role, filters in (("reduce", block.squeezed), ("expand", block.expanded)):
             layer = f"{name}_se_{role}"
             gate = keras.layers.Conv2D(filters, 1, kernel_initializer=self.initializer(layer), name=layer)(gate)
-            nonlinearity = self.spec.activation if role == "reduce" else "sigmoid"
-            gate = keras.layers.Activation(nonlinearity, name=f"{layer}_activation")(gate)
+            gate = self.activate(gate, f"{layer}_activation", "sigmoid" if role == "expand" else None)
         return keras.layers.Multiply(name=f"{name}_se_excite")([x, gate])
 
     def add(self, x: Tensor, shortcut: Tensor, block: BlockSpec) -> Tensor:
@@ -158,7 +203,7 @@ class _Network:
             raise LiteToolkitError(f"classes {classes!r}: must be at least 1")
         if activation not in ("softmax", "none"):
             raise LiteToolkitError(f"activation {activation!r}: must be 'softmax' or 'none'")
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = self.pool(x)
         if self.spec.dropout:
             x = keras.layers.Dropout(self.spec.dropout, name="top_dropout")(x)
         final = None if activation == "none" else activation
@@ -167,9 +212,15 @@ class _Network:
         initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=self.seed_of("predictions"))
         return keras.layers.Dense(classes, activation=final, kernel_initializer=initializer, name="predictions")(x)
 
-    def activate(self, x: Tensor, name: str) -> Tensor:
-        """The network's nonlinearity."""
-        return keras.layers.Activation(self.spec.activation, name=name)(x)
+    def pool(self, x: Tensor) -> Tensor:
+        """The last feature map as (batch, channels)."""
+        layer = keras.layers.GlobalMaxPooling2D if self.spec.pooling == "max" else keras.layers.GlobalAveragePooling2D
+        return layer(name=_POOLED[self.spec.pooling])(x)
+
+    def activate(self, x: Tensor, name: str, function: str | None = None) -> Tensor:
+        """A nonlinearity, by default the network's."""
+        function = function or self.spec.activation
+        return keras.layers.Activation(_FUNCTIONS.get(function, function), name=name)(x)
 
     def initializer(self, name: str) -> keras.initializers.Initializer:
         """He's fan-out rule for convolutions, as the TPU repository has it."""
@@ -183,19 +234,45 @@ class _Network:
 def _inputs(spec: ModelSpec, shape: InputShape | None, tensor: Tensor | None) -> Tensor:
     if shape is not None and tensor is not None:
         raise LiteToolkitError("input_shape and input_tensor exclude each other")
-    shape = shape or (spec.resolution, spec.resolution, 3) if tensor is None else tuple(tensor.shape[1:])
-    if len(shape) != 3 or shape[2] != 3:
-        raise LiteToolkitError(f"input shape {shape}: must be (height, width, 3)")
+    default = spec.resolution, spec.resolution, spec.channels
+    shape = shape or default if tensor is None else tuple(tensor.shape[1:])
+    if len(shape) != 3 or shape[2] != spec.channels:
+        raise LiteToolkitError(f"input shape {shape}: must be (height, width, {spec.channels})")
     if any(side is not None and side < MINIMUM_INPUT_SIZE for side in shape[:2]):
         raise LiteToolkitError(f"input shape {shape}: each side must be at least {MINIMUM_INPUT_SIZE} pixels")
     return keras.Input(shape, name="image") if tensor is None else tensor
 
 
-def _rescale(x: Tensor, rescaling: bool | PreprocessingSpec) -> Tensor:
+def _rescale(x: Tensor, rescaling: bool | PreprocessingSpec, spec: ModelSpec) -> Tensor:
     if rescaling is False:
         return x
     if rescaling is True:
         return keras.layers.Rescaling(1 / 255, name="rescaling")(x)
+    if spec.channels != 3:
+        raise LiteToolkitError(f"include_rescaling of three channels for an input of {spec.channels}: must be a bool")
     scale = [1 / std for std in rescaling.std]
     offset = [-mean / std for mean, std in zip(rescaling.mean, rescaling.std, strict=True)]
     return keras.layers.Rescaling(scale, offset, name="rescaling")(x)
+
+
+def _same(side: int | None, kernel: int) -> tuple[int, int] | None:
+    """The margins that SAME gives a side of a map at stride 2; None where the side is not known."""
+    if side is None:
+        return None
+    total = max(kernel - 2 + side % 2, 0)
+    return total // 2, total - total // 2
+
+
+def _is_probability(layer: Any) -> bool:
+    """Whether a layer is a classifier that gives probabilities."""
+    return layer.name == "predictions" and layer.activation is not keras.activations.linear
+
+
+@keras.saving.register_keras_serializable("lite_toolkit")  # type: ignore[untyped-decorator]
+def gelu_new(x: Tensor) -> Tensor:
+    """GELU by its approximation with tanh, as in BERT's and GPT-2's original code."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+_FUNCTIONS = {"gelu_new": gelu_new}
+_POOLED = {"mean": "avg_pool", "max": "max_pool"}

@@ -77,7 +77,7 @@ def layer_costs(spec: ModelSpec, classes: int | None = 1000, size: Size | None =
     costs = []
     for layer in spec.layers(classes):
         if not layer.pooled:
-            resolution = _halved(resolution, layer.stride)
+            resolution = _strided(resolution, layer)
         costs.append(_layer_cost(layer, (1, 1) if layer.pooled else resolution))
     return costs
 
@@ -143,10 +143,12 @@ def _stages(spec: ModelSpec, classes: int | None) -> Iterator[tuple[str, str, in
         yield "head", "conv, pool, dense", 1, ["top_conv", "predictions"]
 
 
-def _halved(resolution: tuple[int, int], stride: int) -> tuple[int, int]:
-    # SAME padding gives ceil(n / stride); k // 2 pixels on both sides of an odd kernel give the same number.
+def _strided(resolution: tuple[int, int], layer: LayerSpec) -> tuple[int, int]:
+    # SAME padding gives ceil(n / stride); k // 2 pixels on both sides of an odd kernel give the same number. One less
+    # gives the floor, which differs for odd sides.
     height, width = resolution
-    return -(-height // stride), -(-width // stride)
+    spared = (layer.padding == "trailing") * (layer.stride - 1)
+    return -(-(height - spared) // layer.stride), -(-(width - spared) // layer.stride)
 
 
 def _layer_cost(layer: LayerSpec, resolution: tuple[int, int]) -> LayerCost:

@@ -46,14 +46,19 @@ def tensor(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     return np.float32(3 * gate) + values * np.float32(0.5)
 
 
-def image(size: int) -> np.ndarray:
-    """The input, float32 (1, size, size, 3) in [-1, 1)."""
-    return uniform("image", size * size * 3).reshape(1, size, size, 3)
+def image(height: int, width: int | None = None, channels: int = 3) -> np.ndarray:
+    """The input, float32 (1, height, width, channels) in [-1, 1); a square by default."""
+    width = width or height
+    return uniform("image", height * width * channels).reshape(1, height, width, channels)
 
 
 def state_dict(model: str) -> dict[str, np.ndarray]:
     """The tensors of a recorded model, as they were when its logits were recorded."""
-    recorded = _recordings()[model]
+    return filled(_recordings()[model])
+
+
+def filled(recorded: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The tensors of one recording."""
     return {name: tensor(name, tuple(shape), recorded["gain"]) for name, shape in recorded["tensors"].items()}
 
 

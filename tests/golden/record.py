@@ -3,11 +3,14 @@
     python tests/golden/record.py
 
 Needs torch (CPU), timm, torchvision, transformers and omegaconf; written with torch 2.13, timm 1.0.31, torchvision 0.28
-and transformers 5.23. It makes
+and transformers 5.24. It makes
 
 - models.json: per model the gain of its filling and the names and shapes of its state dict;
 - <model>_<size>.npy: its 1000 logits, float32 from a forward pass in float64, for `fill.image(size)` and weights
   `fill.tensor(name, shape, gain)`;
+- configurations.json: of each of `CONFIGURATIONS`, the config.json that transformers saves, its filling and tensors, and
+  what the network answers to `fill.image` of that size: logits, the mean of every hidden state, the pooled features'
+  mean, and the losses of labels;
 - tensors_zip.pth, tensors_legacy.pth, tensors_protocol4.pth: one state dict in torch's file formats, with views, shared
   storage and every dtype, and tensors.npz with the same values;
 - training.pth: a checkpoint as timm's CheckpointSaver writes it;
@@ -37,6 +40,51 @@ GAINS = {  # so that neither the activations explode nor the logits forget the i
     "tf_efficientnet_es": 1.05,
     "huggingface_b0": 1.25,
     "torchvision_b0": 1.25,
+    "efficientnet_b2": 1.15,
+    "efficientnet_b3": 1.1,
+    "efficientnet_em": 1.05,
+}
+# Three stages, of which the third keeps its shape; what an entry does not name is as here.
+SMALL: dict[str, Any] = {
+    "image_size": 64,
+    "width_coefficient": 0.25,
+    "depth_coefficient": 1.0,
+    "kernel_sizes": [3, 5, 3],
+    "in_channels": [32, 16, 40],
+    "out_channels": [16, 40, 40],
+    "strides": [1, 2, 1],
+    "num_block_repeats": [1, 1, 2],
+    "expand_ratios": [1, 4, 6],
+    "hidden_dim": 320,
+    "num_labels": 10,
+}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "gelu": {"hidden_act": "gelu"},
+    "gelu_new": {"hidden_act": "gelu_new"},
+    "relu": {"hidden_act": "relu", "image_size": [48, 64]},
+    "selu": {"hidden_act": "selu"},
+    "silu": {"hidden_act": "silu", "id2label": {0: "cat", 1: "dog", 2: "grey owl"}, "num_labels": 3},
+    "swish": {"num_labels": 1, "num_hidden_layers": 7},
+    "mish": {"hidden_act": "mish", "squeeze_expansion_ratio": 0.5},
+    "max": {"pooling_type": "max"},
+    "odd": {"image_size": 45},
+    "odd padded": {"image_size": 45, "depthwise_padding": [1, 2], "strides": [1, 2, 2]},
+    "grey": {"num_channels": 1, "squeeze_expansion_ratio": 0.0, "batch_norm_eps": 0.01},
+    "scaled": {
+        "num_channels": 4,
+        "width_coefficient": 0.3,
+        "depth_coefficient": 1.4,
+        "depth_divisor": 4,
+        "hidden_dim": 384,
+        "drop_connect_rate": 0.0,
+    },
+    "seven stages": {
+        "width_coefficient": 0.1,
+        **{"kernel_sizes": [3, 3, 5, 3, 5, 5, 3], "in_channels": [32, 16, 24, 40, 80, 112, 192]},
+        **{"out_channels": [16, 24, 40, 80, 112, 192, 320], "strides": [1, 2, 2, 2, 1, 2, 1]},
+        **{"num_block_repeats": [1, 1, 1, 1, 1, 1, 1], "expand_ratios": [1, 2, 2, 2, 2, 2, 2]},
+        "hidden_dim": 128,
+    },
 }
 
 
@@ -92,6 +140,45 @@ def record_model(name: str) -> dict[str, object]:
             f"mirrored {change:.2f}\n"
         )
     return {"gain": gain, "tensors": shapes}
+
+
+def record_configuration(name: str) -> dict[str, Any]:
+    """What transformers makes of one configuration: its file, and what the network answers; prints how it spreads."""
+    from transformers import EfficientNetConfig, EfficientNetForImageClassification
+    from transformers.activations import ACT2FN
+
+    ACT2FN["selu"] = torch.nn.SELU  # which the documentation of `hidden_act` names, but the table has not
+    config = EfficientNetConfig(**SMALL | CONFIGURATIONS[name])
+    model, gain = EfficientNetForImageClassification(config).eval(), 1.3
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    model.load_state_dict({key: torch.from_numpy(fill.tensor(key, shape, gain)) for key, shape in shapes.items()})
+    size = config.image_size if isinstance(config.image_size, list) else [config.image_size] * 2
+    pixels = torch.from_numpy(fill.image(*size, config.num_channels)).permute(0, 3, 1, 2).double()
+    model.double()
+    with torch.inference_mode():
+        answer = model(pixels, output_hidden_states=True)
+        features = model.efficientnet(pixels)
+        label = torch.tensor([2.5] if config.num_labels == 1 else [1])
+        loss = model(pixels, labels=label).loss
+        mirrored = model(pixels.flip(3)).logits
+    change = (answer.logits - mirrored).abs().max()
+    sys.stdout.write(f"{name}: logits {answer.logits.std(correction=0):.2f}, mirrored {change:.2f}\n")
+    config.architectures = ["EfficientNetForImageClassification"]
+    return {
+        "config": json.loads(config.to_json_string(use_diff=True)),
+        "gain": gain,
+        "tensors": shapes,
+        "logits": rounded(answer.logits[0]),
+        "hidden_states": [rounded(state.mean((0, 2, 3))[:4]) for state in answer.hidden_states],
+        "pooled": rounded(features.pooler_output[0, :4]),
+        "last_hidden_state": [*features.last_hidden_state.shape],
+        "label": label.tolist(),
+        "loss": rounded(loss[None])[0],
+    }
+
+
+def rounded(values: torch.Tensor) -> list[float]:
+    return [round(value, 6) for value in values.tolist()]
 
 
 def record_files() -> None:
@@ -168,15 +255,20 @@ def record_module() -> None:
     torch.save(module, FOLDER / "module.pth")
 
 
+def save(recordings: dict[str, Any], path: Path) -> None:
+    """One line for each."""
+    lines = ",\n".join(f'"{name}": {json.dumps(recording)}' for name, recording in recordings.items())
+    path.write_text(f"{{\n{lines}\n}}\n")
+
+
 def main() -> None:
     record_files()
     record_module()
     record_extras()
     leave_out_operators_of_torchvision()
     record_training()
-    models = {name: record_model(name) for name in GAINS}
-    lines = ",\n".join(f'"{name}": {json.dumps(model)}' for name, model in models.items())
-    (FOLDER / "models.json").write_text(f"{{\n{lines}\n}}\n")
+    save({name: record_model(name) for name in GAINS}, FOLDER / "models.json")
+    save({name: record_configuration(name) for name in CONFIGURATIONS}, FOLDER / "configurations.json")
 
 
 if __name__ == "__main__":
