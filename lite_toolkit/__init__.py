@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from lite_toolkit.images.preprocessing import PreprocessingSpec
     from lite_toolkit.measurement.classification import Classifier
     from lite_toolkit.networks.architectures import VARIANTS, ModelSpec, StageSpec, custom
-    from lite_toolkit.networks.builder import build, endpoints, features
+    from lite_toolkit.networks.builder import build, endpoints, features, loss
     from lite_toolkit.networks.names import variant
     from lite_toolkit.tflite.inspection import inspect
     from lite_toolkit.weights.loading import load_model, read_weights
+    from lite_toolkit.weights.presets import from_preset
 
 __all__ = [
     "VARIANTS",
@@ -36,8 +37,10 @@ __all__ = [
     "custom",
     "endpoints",
     "features",
+    "from_preset",
     "inspect",
     "load_model",
+    "loss",
     "read_weights",
     "variant",
 ]
@@ -46,7 +49,7 @@ __all__ = [
 _MODULES = {
     "networks.architectures": ("VARIANTS", "ModelSpec", "StageSpec", "custom"),
     "networks.names": ("variant",),
-    "networks.builder": ("build", "endpoints", "features"),
+    "networks.builder": ("build", "endpoints", "features", "loss"),
     "measurement.classification": ("Classifier",),
     "errors": ("LiteToolkitError",),
     "tflite.inspection": ("inspect",),
@@ -54,6 +57,7 @@ _MODULES = {
     "images.preprocessing": ("PreprocessingSpec",),
     "conversion.request": ("Request",),
     "weights.loading": ("load_model", "read_weights"),
+    "weights.presets": ("from_preset",),
 }
 
 

@@ -32,6 +32,9 @@ RECORDINGS = [
     ("torchvision_b0", 96, "b0", SYMMETRIC),
     ("efficientnet_es", 96, "es", SYMMETRIC),
     ("tf_efficientnet_es", 96, "es", SAME),
+    ("efficientnet_b2", 96, "efficientnet_b2a", SYMMETRIC),
+    ("efficientnet_b3", 96, "efficientnet_b3a", SYMMETRIC),
+    ("efficientnet_em", 96, "efficientnet_em", SYMMETRIC),
 ]
 GOOGLE_MODELS = [("tf_efficientnet_lite0", "lite0"), ("tf_efficientnet_b0", "b0"), ("tf_efficientnet_es", "es")]
 

@@ -1,12 +1,13 @@
 """Everybody's names lead to the family's networks."""
 
+import dataclasses
 import re
 
 import pytest
 
 from lite_toolkit.errors import UnknownVariantError
 from lite_toolkit.networks.architectures import VARIANTS
-from lite_toolkit.networks.names import TIMM, variant
+from lite_toolkit.networks.names import TIMM, preset, variant
 
 
 def test_an_unknown_variant_lists_the_known_ones() -> None:
@@ -59,7 +60,7 @@ def test_timms_index_has_sizes_crops_and_conventions_of_its_own(
     evaluation = TIMM[name].crop, TIMM[name].interpolation
     assert (spec.name, spec.resolution, *evaluation) == (name, resolution, crop, "bicubic")
     assert (spec.padding, spec.epsilon) == ("symmetric", 1e-5)
-    assert spec.blocks == VARIANTS[ours].blocks
+    assert [dataclasses.replace(block, padding="same") for block in spec.blocks] == list(VARIANTS[ours].blocks)
 
 
 def test_timms_name_of_weights_that_are_a_presets_own() -> None:
@@ -97,3 +98,23 @@ def test_a_wrong_name_suggests_the_nearest(wrong: str, near: str) -> None:
 def test_a_name_like_no_other_suggests_none() -> None:
     with pytest.raises(UnknownVariantError, match=r"'resnet50': choose one of"):
         variant("resnet50")
+
+
+# Names of weights -> whose network, and what `--weights` calls them.
+WEIGHTS = {
+    "efficientnet_b0_ra_imagenet": ("efficientnet_b0", "imagenet"),
+    "keras/efficientnet_em_ra2_imagenet": ("efficientnet_em", "imagenet"),
+    "hf://keras/efficientnet_lite0_ra_imagenet": ("efficientnet_lite0", "imagenet"),
+    "efficientnet_b5_sw_ft_imagenet": ("efficientnet_b5", "imagenet"),
+    "efficientnet_b5_sw_imagenet": ("efficientnet_b5", "hf:timm/efficientnet_b5.sw_in12k"),
+    "efficientnet_b0_ra4_e3600_r224_imagenet": ("efficientnet_b0", "hf:timm/efficientnet_b0.ra4_e3600_r224_in1k"),
+    "tf_efficientnet_b0_ns": ("b0", "hf:timm/tf_efficientnet_b0.ns_jft_in1k"),
+    "timm/tf_efficientnet_b7_ap": ("b7", "hf:timm/tf_efficientnet_b7.ap_in1k"),
+    "hf-hub:timm/tf_efficientnet_b3.aa_in1k": ("b3", "hf:timm/tf_efficientnet_b3.aa_in1k"),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_names_of_weights_lead_to_a_network_and_to_timms_repository(name: str) -> None:
+    spec, weights = preset(name)
+    assert (spec.name, weights) == WEIGHTS[name]

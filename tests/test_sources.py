@@ -1,5 +1,6 @@
 """Weights are found, verified, and never changed behind the user's back; the hub here is a stand-in on the loopback."""
 
+import dataclasses
 import hashlib
 import http.server
 import json
@@ -443,7 +444,7 @@ def test_a_configuration_beside_the_weights_tells_how_to_use_them(
     (tmp_path / "mine.safetensors").write_bytes(b"weights")
     source = sources.local(tmp_path / "mine.safetensors")
     expected = Source("mine.safetensors", tmp_path / "mine.safetensors", digest(b"weights"), preprocessing, conventions)
-    assert source == expected
+    assert dataclasses.replace(source, network=None) == expected
 
 
 @pytest.mark.parametrize(

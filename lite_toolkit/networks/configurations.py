@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from lite_toolkit.decoding import Limit, between, decode
 from lite_toolkit.errors import ModelError
 from lite_toolkit.networks.architectures import ModelSpec, Padding, Pooling, StageSpec, custom
+from lite_toolkit.networks.names import variant
 
 InputShape = tuple[int | None, int | None, int]
 
@@ -33,7 +34,7 @@ class Configuration:
     include_rescaling: bool = False
 
 
-_TITLE = "config.json"
+_TITLE = "network"
 Channels = Annotated[int, between(1, 4096)]
 Side = Annotated[int, between(1, 4096)]
 Repeats = Annotated[int, between(1, 100)]
@@ -170,6 +171,25 @@ def _labels(found: _HuggingFace) -> tuple[str, ...]:
 def _numbered(classes: int) -> tuple[str, ...]:
     """The names that transformers makes up."""
     return tuple(f"LABEL_{index}" for index in range(classes))
+
+
+@dataclass(frozen=True)
+class _Timm:
+    architecture: str
+    num_classes: Annotated[int, between(0, 2**20)] = 1000
+
+
+def from_timm(config: object) -> Configuration:
+    """The network that timm's `save_for_hf` names; of 0 classes it gives the pooled features.
+
+    Raises:
+        UnknownVariantError: its architecture is none of the family.
+        ModelError: a value is wrong.
+    """
+    found = decode(_Timm, config, _TITLE, ModelError, exact=False)
+    spec = variant(found.architecture)
+    shape = spec.resolution, spec.resolution, spec.channels
+    return Configuration(spec, shape, found.num_classes or None, pooling=True)
 
 
 @dataclass(frozen=True)
@@ -334,9 +354,8 @@ def _require_chained(spec: ModelSpec, forced: Sequence[int] = ()) -> None:
         chained += blocks[1:] if any(forced[number - 1 : number]) else []
         for block in chained:
             if block.inputs != told:
-                raise ModelError(
-                    f"{_TITLE}: {block.name} gets {block.inputs} channels: its inputs {told} must be as many"
-                )
+                got = f"{block.name} gets {block.inputs} channels"
+                raise ModelError(f"{_TITLE}: {got}: the {told} of its inputs must be as many")
 
 
 def _require_rounded(found: _KerasHub, spec: ModelSpec) -> None:

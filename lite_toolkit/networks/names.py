@@ -1,6 +1,7 @@
 """Everybody's names of the family's networks: ours, KerasCV's, timm's and Hugging Face's."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,20 +10,43 @@ from lite_toolkit.networks.architectures import VARIANTS, Family, ModelSpec
 
 
 def variant(name: str) -> ModelSpec:
-    """The spec of a variant, by our name for it or by KerasCV's, timm's or Hugging Face's.
+    """The spec of a variant, by our name for it or by KerasCV's, KerasHub's, timm's or Hugging Face's.
 
     Raises:
         UnknownVariantError: nobody's name; says the nearest. Or timm's for weights other than a variant's own.
     """
-    plain = name.removeprefix("hf-hub:").removeprefix("timm/")
-    spec = VARIANTS.get(name) or _OTHER_NAMES.get(name.removeprefix("hf-hub:")) or _TIMM_NAMES.get(plain)
+    spec, weights = preset(name)
+    if weights != "imagenet":
+        advice = f"pass --variant {spec.name} --weights {weights}"
+        raise UnknownVariantError(f"{name!r} names weights and not a variant alone: {advice}")
+    return spec
+
+
+def preset(name: str) -> tuple[ModelSpec, str]:
+    """The spec of a variant or of other weights, and what `--weights` calls these: "imagenet" are a variant's own.
+
+    Raises:
+        UnknownVariantError: nobody's name; says the nearest.
+    """
+    plain = _timms(_PREFIX.sub("", name))
+    spec = VARIANTS.get(name) or _OTHER_NAMES.get(plain) or _TIMM_NAMES.get(plain)
     if spec:
-        return spec
+        return spec, "imagenet"
     architecture, dot, _ = plain.partition(".")
     if dot and architecture in _TIMM_NAMES:
-        weights = f"pass --variant {_TIMM_NAMES[architecture].name} --weights hf:timm/{plain}"
-        raise UnknownVariantError(f"{name!r} names weights and not a variant alone: {weights}")
+        return _TIMM_NAMES[architecture], f"hf:timm/{plain}"
     raise UnknownVariantError(f"unknown variant {name!r}: {_nearest(plain)}choose one of {', '.join(VARIANTS)}")
+
+
+def _timms(name: str) -> str:
+    """What timm calls now what KerasHub took from it, and what it had called otherwise."""
+    if hub := _KERAS_HUB.fullmatch(name):
+        architecture, tag = hub.groups()
+        return f"{architecture}.{_KERAS_HUB_TAGS.get(tag, f'{tag}_in1k')}"
+    if old := _OLD.fullmatch(name):
+        architecture, tag = old.groups()
+        return f"{architecture}.{_OLD_TAGS[tag]}"
+    return name
 
 
 def _nearest(name: str) -> str:
@@ -31,6 +55,15 @@ def _nearest(name: str) -> str:
     spellings = {spelling.lower(): spelling for spelling in (*VARIANTS, *_OTHER_NAMES, *_TIMM_NAMES)}
     near = difflib.get_close_matches(name.lower(), spellings, 1)
     return f"did you mean {spellings[near[0]]!r}? Or " if near else ""
+
+
+_PREFIX = re.compile(r"(?:hf-hub:|hf://|hf:)?(?:timm/|keras/)?")
+# keras_hub/src/models/efficientnet/efficientnet_presets.py: "efficientnet_b0_ra_imagenet".
+_KERAS_HUB = re.compile(r"(efficientnet_(?:b\d|e[sml]|lite\d))_(\w+)_imagenet")
+_KERAS_HUB_TAGS = {"sw": "sw_in12k", "sw_ft": "sw_in12k_ft_in1k"}
+# timm/models/efficientnet.py: what it deprecates, "tf_efficientnet_b0_ns".
+_OLD = re.compile(r"(tf_efficientnet_b\d)_(ap|ns)")
+_OLD_TAGS = {"ap": "ap_in1k", "ns": "ns_jft_in1k"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from lite_toolkit import labels
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.networks.architectures import ModelSpec
+from lite_toolkit.networks.configurations import Configuration
 from lite_toolkit.networks.names import TIMM
 from lite_toolkit.weights import checkpoints, sources
 from lite_toolkit.weights.checkpoints import Checkpoint
@@ -79,17 +80,20 @@ def read_weights(
     source, checkpoint = _open(spec, argument)
     matched = match(checkpoint, spec)
     told = _conventions(source, matched.layout, spec, conventions)
+    described = _described(spec, source)
     given = source.preprocessing
     preprocessing = given.with_size(size) if given else default_preprocessing(spec, size, told)
+    if described and described.include_rescaling:
+        preprocessing = dataclasses.replace(preprocessing, mean=(0.0,) * 3, std=(255.0,) * 3)
     return Weights(
         name=source.name,
         sha256=source.sha256,
         layout=matched.layout,
         variables=matched.variables,
         classes=matched.classes,
-        spec=dataclasses.replace(spec, padding=told.padding, epsilon=told.epsilon),
+        spec=_told(spec, told, described),
         preprocessing=_evaluated(spec, preprocessing) if argument == "imagenet" else preprocessing,
-        labels=labels.imagenet() if argument == "imagenet" else None,
+        labels=_labels(source, argument, matched.classes),
         license="Apache-2.0" if argument == "imagenet" else None,  # all of `IMAGENET`
         chosen=matched.chosen,
         note=matched.note,
@@ -117,12 +121,15 @@ def load_model(
     shape = (weights.preprocessing.height, weights.preprocessing.width, 3)
     model = build(weights.spec, classes=classes, activation=activation, input_shape=shape, seed=seed)
     fresh_head = classes != weights.classes
-    for layer in model.layers:
-        if fresh_head and layer.name == "predictions":
-            continue
-        for variable in layer.weights if weights.variables else ():
-            variable.assign(weights.variables[f"{layer.name}/{variable.name}"])
+    assign(model, weights.variables, fresh_head)
     return LoadedModel(model, weights, classes, fresh_head)
+
+
+def assign(model: Any, variables: Mapping[str, Any], fresh_head: bool) -> None:
+    """Give a model of `builder.build` its weights; one with a fresh head keeps its classifier's."""
+    for layer in model.layers if variables else ():
+        for variable in () if fresh_head and layer.name == "predictions" else layer.weights:
+            variable.assign(variables[f"{layer.name}/{variable.name}"])
 
 
 def default_preprocessing(
@@ -137,6 +144,36 @@ def default_preprocessing(
     if conventions.padding == "symmetric":
         return imagenet
     return dataclasses.replace(google, mean=imagenet.mean, std=imagenet.std) if spec.family == "v1" else google
+
+
+def _described(spec: ModelSpec, source: Source) -> Configuration | None:
+    """What the configuration beside the weights says of the network.
+
+    Raises:
+        WeightsError: that is another network than `spec`.
+    """
+    if source.network and _shapes(source.network.spec) != _shapes(spec):
+        raise WeightsError(f"the config.json beside {source.name} describes another network than {spec.name}")
+    return source.network
+
+
+def _told(spec: ModelSpec, conventions: Conventions, described: Configuration | None) -> ModelSpec:
+    """With what the shapes of weights do not tell, such as the padding and the activation."""
+    if described:
+        named = {"name": spec.name, "family": spec.family, "resolution": spec.resolution}
+        return dataclasses.replace(described.spec, **named)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, padding=conventions.padding, epsilon=conventions.epsilon)
+
+
+def _shapes(spec: ModelSpec) -> list[tuple[object, ...]]:
+    return [(layer.name, layer.kind, layer.kernel, layer.inputs, layer.outputs) for layer in spec.layers()]
+
+
+def _labels(source: Source, argument: str, classes: int | None) -> tuple[str, ...] | None:
+    told = source.network.labels if source.network else None
+    if told and len(told) == classes:
+        return told
+    return labels.imagenet() if argument == "imagenet" else None
 
 
 def _evaluated(spec: ModelSpec, preprocessing: PreprocessingSpec) -> PreprocessingSpec:

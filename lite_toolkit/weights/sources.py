@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lite_toolkit.documents import sha256
-from lite_toolkit.errors import MissingExtraError, ModelError, WeightsError
+from lite_toolkit.errors import LiteToolkitError, MissingExtraError, WeightsError
 from lite_toolkit.networks.architectures import Padding
 from lite_toolkit.networks.names import TIMM
 from lite_toolkit.outputs import write_json
 
 if TYPE_CHECKING:  # `variants` reads the table below and must not wait for numpy and Pillow
     from lite_toolkit.images.preprocessing import PreprocessingSpec
+    from lite_toolkit.networks.configurations import Configuration
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Source:
         sha256: of the file; of all its files in order of name for a TensorFlow checkpoint.
         preprocessing: what a configuration beside the weights says of their input, if anything.
         conventions: what that configuration says of padding and epsilon, if anything.
+        network: what it says of the whole network, if anything.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source:
     sha256: str
     preprocessing: "PreprocessingSpec | None" = None
     conventions: Conventions | None = None
+    network: "Configuration | None" = None
 
 
 @dataclass(frozen=True)
@@ -226,39 +229,43 @@ def _record(title: str, pin: Mapping[str, Any]) -> bool:
 
 def _read_configurations(folder: Path) -> dict[str, Any]:
     """What timm's config.json or transformers' files say; other files of these names are none of our business."""
+    from lite_toolkit.networks import configurations as networks
     from lite_toolkit.weights import configurations
 
     config_path, processor_path = (folder / name for name in _CONFIGURATIONS)
-    config, processor = _read_object(config_path), _read_object(processor_path)
+    config, processor = read_object(config_path), read_object(processor_path)
     architecture, pretrained = config.get("architecture"), config.get("pretrained_cfg")
     found: dict[str, Any] = {}
     wrapped = config.get("model_type") == "timm_wrapper"  # transformers around timm: often without pretrained_cfg
     if isinstance(architecture, str) and (wrapped or isinstance(pretrained, dict)):
         found["conventions"] = CONVENTIONS["tensorflow" if architecture.startswith("tf_") else "pytorch"]
         if isinstance(pretrained, dict):
-            found["preprocessing"] = _parse(configurations.from_timm, config_path, pretrained)
-    elif config.get("model_type") == "efficientnet":
-        found["conventions"] = _parse(_huggingface_conventions, config_path, config)
+            found["preprocessing"] = parsed(configurations.from_timm, config_path, pretrained)
+    elif network := parsed(networks.read, config_path, config):
+        found["network"], found["conventions"] = network, Conventions("same", network.spec.epsilon)
         if processor:
-            found["preprocessing"] = _parse(configurations.from_huggingface, processor_path, processor)
+            found["preprocessing"] = parsed(configurations.from_huggingface, processor_path, processor)
     return found
 
 
-def _huggingface_conventions(config: Mapping[str, Any]) -> Conventions:
-    epsilon = config.get("batch_norm_eps", 1e-3)
-    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise WeightsError(f"batch_norm_eps {epsilon!r}: must be a number between 0 and 1")
-    return Conventions("same", epsilon)
+def parsed(parse: Callable[[Mapping[str, Any]], T], path: Path, config: Mapping[str, Any]) -> T:
+    """What `parse` makes of the configuration in a file.
 
-
-def _parse(parse: Callable[[Mapping[str, Any]], T], path: Path, config: Mapping[str, Any]) -> T:
+    Raises:
+        WeightsError: it does not like it; the message begins with the file.
+    """
     try:
         return parse(config)
-    except (ModelError, WeightsError) as error:
+    except LiteToolkitError as error:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file, which is empty where there is no file or it holds something else.
+
+    Raises:
+        WeightsError: the file cannot be read, or is no JSON.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

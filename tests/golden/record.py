@@ -8,9 +8,9 @@ and transformers 5.24. It makes
 - models.json: per model the gain of its filling and the names and shapes of its state dict;
 - <model>_<size>.npy: its 1000 logits, float32 from a forward pass in float64, for `fill.image(size)` and weights
   `fill.tensor(name, shape, gain)`;
-- configurations.json: of each of `CONFIGURATIONS`, the config.json that transformers saves, its filling and tensors, and
-  what the network answers to `fill.image` of that size: logits, the mean of every hidden state, the pooled features'
-  mean, and the losses of labels;
+- configurations.json: of each of `CONFIGURATIONS`, the config.json that transformers saves, the gain, names and shapes
+  as above, and what the network answers to `fill.image` of its size: logits, loss of a label, four pooled features, and
+  of every hidden state the means of four channels;
 - tensors_zip.pth, tensors_legacy.pth, tensors_protocol4.pth: one state dict in torch's file formats, with views, shared
   storage and every dtype, and tensors.npz with the same values;
 - training.pth: a checkpoint as timm's CheckpointSaver writes it;
@@ -80,9 +80,12 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     },
     "seven stages": {
         "width_coefficient": 0.1,
-        **{"kernel_sizes": [3, 3, 5, 3, 5, 5, 3], "in_channels": [32, 16, 24, 40, 80, 112, 192]},
-        **{"out_channels": [16, 24, 40, 80, 112, 192, 320], "strides": [1, 2, 2, 2, 1, 2, 1]},
-        **{"num_block_repeats": [1, 1, 1, 1, 1, 1, 1], "expand_ratios": [1, 2, 2, 2, 2, 2, 2]},
+        "kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
+        "in_channels": [32, 16, 24, 40, 80, 112, 192],
+        "out_channels": [16, 24, 40, 80, 112, 192, 320],
+        "strides": [1, 2, 2, 2, 1, 2, 1],
+        "num_block_repeats": [1, 1, 1, 1, 1, 1, 1],
+        "expand_ratios": [1, 2, 2, 2, 2, 2, 2],
         "hidden_dim": 128,
     },
 }

@@ -1,0 +1,75 @@
+"""A preset, by everybody's name for it or in a folder of the user's -> its network with its weights."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from lite_toolkit.errors import WeightsError
+from lite_toolkit.networks import configurations, names
+from lite_toolkit.networks.configurations import Configuration, InputShape
+from lite_toolkit.weights import sources
+from lite_toolkit.weights.loading import assign, read_weights
+
+KERAS_CHECKPOINT = "model.weights.h5"  # beside a preset's config.json
+
+
+def from_preset(
+    preset: str | Path,
+    load_weights: bool = True,
+    *,
+    classes: int | None = None,
+    activation: Literal["softmax", "none"] = "softmax",
+    input_shape: InputShape | None = None,
+    include_rescaling: bool | None = None,
+    seed: int = 0,
+) -> Any:
+    """The keras.Model of a preset.
+
+    Args:
+        preset: a name that `variant` takes, or one of other weights that timm or KerasHub publish; or a folder with a
+            `config.json` of transformers, timm, KerasCV or KerasHub, or such a file, with the weights beside it.
+        load_weights: give it the preset's weights, which may be downloaded; else seeded random ones.
+        classes: outputs of the classifier. By default the preset's own, and a backbone has none; another number than
+            the weights have keeps the backbone and starts a fresh, seeded classifier.
+        activation, seed: as in `build`.
+        input_shape: (height, width, channels), each side in pixels or None; the preset's by default.
+        include_rescaling: whether pixels are divided by 255 inside; the preset's by default.
+
+    Raises:
+        UnknownVariantError: nobody's name, and no folder or file; says the nearest.
+        WeightsError: the configuration or the weights cannot be had or read, or do not fit each other.
+        LiteToolkitError: a shape or class count that the network cannot have.
+    """
+    from lite_toolkit.networks.builder import build
+
+    network, argument = find(preset)
+    weights = read_weights(network.spec, argument if load_weights else "none")
+    if load_weights and classes is None and weights.classes != network.classes and network.classes is not None:
+        held = f"a classifier of {weights.classes} classes" if weights.classes else "no classifier"
+        raise WeightsError(f"{weights.name} has {held}, not of {network.classes}: pass classes for a fresh one")
+    model = build(
+        weights.spec,
+        classes=classes or network.classes,
+        activation=activation,
+        pooling=network.pooling,
+        input_shape=input_shape or network.input_shape,
+        include_rescaling=network.include_rescaling if include_rescaling is None else include_rescaling,
+        seed=seed,
+    )
+    assign(model, weights.variables, fresh_head=(classes or network.classes) != weights.classes)
+    return model
+
+
+def find(preset: str | Path) -> tuple[Configuration, str]:
+    """The network of a preset, and its weights as `read_weights` takes them; the errors are those of `from_preset`."""
+    path = Path(preset)
+    file = path / "config.json" if path.is_dir() else path
+    if not file.is_file():
+        spec, weights = names.preset(str(preset))
+        return Configuration(spec, (spec.resolution, spec.resolution, spec.channels), 1000), weights
+    config = sources.read_object(file)
+    timm = isinstance(config.get("architecture"), str)
+    network = sources.parsed(configurations.from_timm if timm else configurations.read, file, config)
+    if network is None:
+        raise WeightsError(f"{file} describes no network of transformers, timm, KerasCV or KerasHub that is known")
+    keras = file.parent / KERAS_CHECKPOINT
+    return network, str(keras if keras.is_file() else file.parent)

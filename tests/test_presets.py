@@ -1,0 +1,158 @@
+"""Networks by everybody's names and configurations answer what their owners' answer, and refuse what they cannot be."""
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="building a network needs TensorFlow")
+safetensors_numpy = pytest.importorskip("safetensors.numpy")
+
+import lite_toolkit  # noqa: E402
+from lite_toolkit.errors import LiteToolkitError, WeightsError  # noqa: E402
+from lite_toolkit.networks.architectures import VARIANTS  # noqa: E402
+from lite_toolkit.networks.builder import features, loss  # noqa: E402
+from lite_toolkit.weights import presets  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fill = _load("fill")
+RECORDINGS: dict[str, Any] = json.loads((GOLDEN / "configurations.json").read_text())
+
+
+def saved(name: str, folder: Path) -> Path:
+    """What transformers' `save_pretrained` leaves of a recorded network."""
+    recorded = RECORDINGS[name]
+    (folder / "config.json").write_text(json.dumps(recorded["config"]))
+    safetensors_numpy.save_file(fill.filled(recorded), folder / "model.safetensors")
+    return folder
+
+
+def image(name: str) -> np.ndarray:
+    config = RECORDINGS[name]["config"]
+    size = config["image_size"]
+    return fill.image(*(size if isinstance(size, list) else [size] * 2), config["num_channels"])
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_transformers_configurations(name: str, tmp_path: Path) -> None:
+    model = lite_toolkit.from_preset(saved(name, tmp_path), activation="none")
+    answer = np.asarray(model(image(name), training=False))[0]
+    np.testing.assert_allclose(answer, RECORDINGS[name]["logits"], rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved("grey", tmp_path_factory.mktemp("grey"))
+
+
+@pytest.mark.parametrize("name", ["max", "odd padded"])
+def test_the_features_are_what_transformers_gives(name: str, tmp_path: Path) -> None:
+    recorded, model = RECORDINGS[name], lite_toolkit.from_preset(saved(name, tmp_path), activation="none")
+    spec = presets.find(tmp_path)[0].spec
+    named = ["last_hidden_state", "pooler_output", "hidden_states", "logits"]
+    found = features(model, spec, named)(image(name), training=False)
+    assert tuple(found["last_hidden_state"].shape) == tuple(recorded["last_hidden_state"][at] for at in (0, 2, 3, 1))
+    means = [np.mean(state, (0, 1, 2))[:4] for state in found["hidden_states"]]
+    np.testing.assert_allclose(means, recorded["hidden_states"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["pooler_output"][0, :4], recorded["pooled"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["logits"][0], recorded["logits"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["silu", "swish"])
+def test_the_loss_is_what_transformers_gives(name: str) -> None:
+    """Of ten classes the cross-entropy, of one the squared error."""
+    recorded = RECORDINGS[name]
+    logits, label = np.array([recorded["logits"]], np.float32), np.array(recorded["label"])
+    assert float(loss(logits, label)) == pytest.approx(recorded["loss"], abs=1e-5)
+
+
+def test_the_loss_of_several_labels_for_each_image_is_of_each_class() -> None:
+    logits, labels = np.array([[2.0, -1.0, 0.5]], np.float32), np.array([[1.0, 0.0, 1.0]])
+    probabilities = 1 / (1 + np.exp(-logits))
+    expected = -np.mean(labels * np.log(probabilities) + (1 - labels) * np.log(1 - probabilities))
+    assert float(loss(logits, labels)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "reason"), [([3], "label 3: must be from 0 to 2"), ([0, 1], "2 labels for 1 im")])
+def test_labels_that_fit_no_class_are_refused(labels: list[int], reason: str) -> None:
+    with pytest.raises(LiteToolkitError, match=reason):
+        loss(np.zeros((1, 3), np.float32), np.array(labels))
+
+
+def test_probabilities_are_no_logits() -> None:
+    spec = dataclasses.replace(VARIANTS["lite0"], width=0.1, stages=VARIANTS["lite0"].stages[:1])
+    model = lite_toolkit.build(spec, input_shape=(32, 32, 3), classes=2)
+    with pytest.raises(LiteToolkitError, match="no feature map 'logits'"):
+        features(model, spec, ["logits"])
+
+
+def test_weights_are_left_random_where_they_are_not_asked_for(grey: Path) -> None:
+    config = grey / "config.json"
+    first, second = (lite_toolkit.from_preset(config, False, seed=seed).get_weights() for seed in (0, 1))
+    assert [one.shape for one in first] == [one.shape for one in second]
+    assert not np.array_equal(first[0], second[0])
+
+
+def test_another_number_of_classes_starts_a_fresh_classifier(grey: Path) -> None:
+    own, fresh = (lite_toolkit.from_preset(grey, classes=classes) for classes in (None, 4))
+    assert (own.output_shape, fresh.output_shape) == ((None, 10), (None, 4))
+    for name in ("stem_conv", "top_bn"):
+        np.testing.assert_array_equal(own.get_layer(name).get_weights(), fresh.get_layer(name).get_weights())
+
+
+def test_read_weights_takes_what_shapes_do_not_tell_from_the_configuration(tmp_path: Path) -> None:
+    folder = saved("silu", tmp_path)
+    spec = dataclasses.replace(presets.find(folder)[0].spec, activation="relu", name="mine", padding="same")
+    weights = lite_toolkit.read_weights(spec, str(folder))
+    assert (weights.spec.activation, weights.spec.name, weights.spec.padding) == ("silu", "mine", "trailing")
+    assert weights.labels == ("cat", "dog", "grey owl")
+    other = dataclasses.replace(spec, channels=1)
+    with pytest.raises(WeightsError):
+        lite_toolkit.read_weights(other, str(folder))
+
+
+REFUSED = {
+    "hidden_act": ("quick_gelu", "hidden_act 'quick_gelu': must be a text that is one of gelu"),
+    "hidden_dim": (321, "hidden_dim 321: must be 320"),
+    "pooling_type": ("sum", "pooling_type 'sum': must be one of mean, max"),
+    "strides": ([1, 3, 1], r"strides\[1\] 3: must be one of 1, 2"),
+    "kernel_sizes": ([3, 4, 3], r"kernel_sizes\[1\] 4: must be"),
+    "in_channels": ([32, 16, 24], "block3a gets 16 channels: the 8 of its inputs must be as many"),
+    "out_channels": ([16, 40], "the lists of the stages differ in length"),
+    "num_block_repeats": ([1, 10**9, 1], "must be a whole number from 1 to 100"),
+    "id2label": ({"0": "cat", "2": "dog"}, "id2label: its keys must be 0 to 1"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), [(key, *rest) for key, rest in REFUSED.items()])
+def test_configurations_that_transformers_cannot_build_are_one_line(
+    key: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(RECORDINGS["gelu"]["config"] | {key: value}))
+    with pytest.raises(WeightsError, match=reason) as refused:
+        lite_toolkit.from_preset(tmp_path, load_weights=False)
+    assert str(refused.value).startswith(str(file))
+
+
+@pytest.mark.parametrize("content", ["[]", '{"model_type": "vit"}'])
+def test_configurations_of_other_networks_are_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(WeightsError, match="describes no network"):
+        lite_toolkit.from_preset(tmp_path)
