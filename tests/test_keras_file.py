@@ -18,9 +18,11 @@ pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[conver
 
 from lite_toolkit.conversion import keras_file
 from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
+from lite_toolkit.conversion.pipeline import convert
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.networks.backend import keras, tf
 from lite_toolkit.quantization.recipes import default
+from lite_toolkit.tflite.graph import read_graph
 
 L = keras.layers
 
@@ -269,3 +271,96 @@ def test_other_ends_are_refused_by_their_shape(model: Callable[[], Any], message
 def test_a_batch_of_eight_becomes_one() -> None:
     model = _ends((32, 32, 3), L.GlobalAveragePooling2D(), batch_size=8)
     assert Model(to_tflite(from_keras(model), "scores")).classes == 4
+
+
+def _given(classifier: Any, image: np.ndarray) -> np.ndarray:
+    return Model(to_tflite(classifier, "scores")).scores(image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_may_come_first(channels: int) -> None:
+    inner = _ends((32, 32, channels), L.GlobalAveragePooling2D())
+    image = keras.Input((channels, 32, 32))
+    classifier = from_keras(keras.Model(image, inner(L.Permute((2, 3, 1))(image))))
+    pixels = images()[0][..., :channels]
+    assert (classifier.height, classifier.width, classifier.channels) == (32, 32, channels)
+    np.testing.assert_allclose(_given(classifier, pixels), inner(pixels[None])[0], atol=1e-6)
+
+
+def test_grey_images_may_have_no_axis_of_channels() -> None:
+    model = keras.Sequential([keras.Input((28, 28)), L.Flatten(), L.Dense(3)])
+    pixels = images()[0][:28, :28, :1]
+    np.testing.assert_allclose(_given(from_keras(model), pixels), model(pixels[None, ..., 0])[0], atol=1e-5)
+
+
+def test_scores_may_stand_in_four_axes() -> None:
+    model = _ends((32, 32, 3), L.AveragePooling2D(30))
+    classifier = from_keras(model)
+    assert classifier.classes == 4
+    np.testing.assert_allclose(_given(classifier, images()[0]), model(images()[:1])[0, 0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["keras", "saved"])
+def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path, how: str) -> None:
+    def heads(x: Any) -> dict[str, Any]:
+        pooled = L.GlobalAveragePooling2D()(x)
+        return {"box": L.Dense(2)(pooled), "kind": L.Dense(3)(pooled)}
+
+    model = _ends((32, 32, 3), heads)
+    path = saved(model, tmp_path / "model.keras")
+    if how == "saved":
+        path = tmp_path / "saved"
+        model.export(path, verbose=False)
+    classifier = from_file(path, output_name="kind")
+    np.testing.assert_allclose(_given(classifier, images()[0]), model(images()[:1])["kind"][0], atol=1e-6)
+    with pytest.raises(ModelError, match=r"no output 'x': .*kind \(1, 3\)"):
+        from_file(path, output_name="x")
+
+
+def test_the_image_of_a_saved_model_may_be_integers(tmp_path: Path) -> None:
+    """Whose change to floats is left out, as no int8 model has one."""
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    model = keras.Model(image, _ends((32, 32, 3), L.GlobalAveragePooling2D())(L.Rescaling(1 / 255)(image)))
+    model.export(tmp_path / "saved", verbose=False)
+    content = to_tflite(from_file(tmp_path / "saved"), "scores")
+    assert "CAST" not in [operator.name for operator in read_graph(content).subgraphs[0].operators]
+    pixels = (images() * 255).astype(np.uint8)
+    np.testing.assert_allclose(Model(content).scores(pixels[0].astype(np.float32)), model(pixels)[0], atol=1e-6)
+
+
+def test_augmentation_that_counts_its_calls_converts() -> None:
+    model = network(L.RandomHue(0.1), L.RandomGrayscale())
+    assert from_keras(model).classes == 3
+
+
+def test_text_is_no_image(tmp_path: Path) -> None:
+    model = network()
+    pixels = tf.function(lambda image: model(image), input_signature=[tf.TensorSpec((None, 32, 32, 3))])
+    decode = tf.function(
+        lambda text: model(tf.reshape(tf.io.decode_raw(text, tf.float32), (1, 32, 32, 3))),
+        input_signature=[tf.TensorSpec((), tf.string)],
+    )
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures={"serving_default": decode, "pixels": pixels})
+    with pytest.raises(ModelError, match=r"text or encoded images \(text\): .* it has pixels \(--signature\)"):
+        from_file(tmp_path / "saved")
+    assert from_file(tmp_path / "saved", signature="pixels").classes == 3
+
+
+def test_finite_weights_may_give_scores_that_are_no_numbers(tmp_path: Path) -> None:
+    large = keras.initializers.Constant(1e30)
+    model = _ends((32, 32, 3), lambda x: L.Dense(2, kernel_initializer=large)(L.GlobalAveragePooling2D()(x * 1e30)))
+    path = saved(model, tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="the float32 model gives scores that are not numbers for image a synthetic"):
+        convert(Request((default("float32"),), model=path, output=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_constants_of_a_saved_model_are_numbers(tmp_path: Path) -> None:
+    model = network()
+    shifted = tf.function(
+        lambda image: model(image) + tf.constant([0.0, np.nan, 0.0]),
+        input_signature=[tf.TensorSpec((None, 32, 32, 3))],
+    )
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures=shifted)
+    with pytest.raises(ModelError, match=r"saved: constant '.*' has values that are not numbers"):
+        from_file(tmp_path / "saved")

@@ -1,6 +1,6 @@
 """keras.Model, or a model file of the user's, -> float32 .tflite."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lite_toolkit.conversion import keras_file, saved_model
 from lite_toolkit.errors import ModelError
@@ -65,6 +66,8 @@ class _Network:
 
         with quiet():
             function = _frozen(self.title, scores, image)
+            if spec.dtype == tf.uint8:
+                function = _without_integers(function)
         classes = function.outputs[0].shape[1]
         return Classifier(function, height, width, channels, classes, rescales or spec.dtype == tf.uint8)
 
@@ -241,7 +244,7 @@ def _frozen(title: str, function: Any, image: tuple[int, int, int]) -> Any:
         reason = keras_file.cause(error)
         raise ModelError(f"{title} does not compute scores from one float32 image: {reason}") from error
     try:
-        return convert_variables_to_constants_v2(traced)
+        frozen = convert_variables_to_constants_v2(traced)
     except (ValueError, tf.errors.OpError) as error:
         if _assigns(traced.graph.as_graph_def()):
             raise ModelError(
@@ -249,6 +252,42 @@ def _frozen(title: str, function: Any, image: tuple[int, int, int]) -> Any:
                 "convert the .keras file instead, or export the model without them"
             ) from error
         raise ModelError(f"TensorFlow cannot freeze {title}: {_first_line(error)}") from error
+    for name, values in _constants(frozen.graph):
+        if np.isnan(values).any():  # infinity may be meant, as the start of a maximum
+            raise ModelError(f"{title}: constant {name!r} has values that are not numbers")
+    return frozen
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for operation in graph.get_operations():
+        if operation.type == "Const" and operation.outputs[0].dtype == tf.float32:
+            yield operation.name, tf.make_ndarray(operation.get_attr("value"))
+
+
+def _without_integers(function: Any) -> Any:
+    """The function without the way of its image to uint8 and back, which moves no pixel, and which int8 models lack."""
+    graph = function.graph.as_graph_def()
+    nodes = {node.name: node for node in graph.node}
+
+    def source(name: str) -> Any:
+        node = nodes[name.partition(":")[0]]
+        return source(node.input[0]) if node.op == "Identity" else node
+
+    for node in graph.node:
+        if node.op != "Cast" or node.attr["DstT"].type != tf.float32.as_datatype_enum:
+            continue
+        before = source(node.input[0])
+        if before.op == "Cast" and source(before.input[0]).op == "Placeholder":
+            node.op, node.input[0] = "Identity", before.input[0]
+            for name in ("SrcT", "DstT", "Truncate"):
+                del node.attr[name]
+            node.attr["T"].type = tf.float32.as_datatype_enum
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    ends = (
+        [wrapped.graph.get_tensor_by_name(tensor.name) for tensor in side]
+        for side in (function.inputs, function.outputs)
+    )
+    return wrapped.prune(*ends)
 
 
 def _assigns(graph: Any) -> bool:

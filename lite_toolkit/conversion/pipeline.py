@@ -16,11 +16,13 @@ from lite_toolkit.conversion.origin import Origin, origin_of
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.representative import FEWEST_TO_SPLIT, RepresentativeDataset, load_representative
+from lite_toolkit.datasets.synthetic import synthetic_images
 from lite_toolkit.decoding import encode
 from lite_toolkit.documents import sha256
 from lite_toolkit.edgetpu.forecast import Forecast, forecast
 from lite_toolkit.errors import GateError, LiteToolkitError
 from lite_toolkit.images.files import find_images, left_out
+from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.measurement import validation
 from lite_toolkit.measurement.description import endpoints
 from lite_toolkit.measurement.loss import Assessment, Comparison
@@ -165,6 +167,7 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
         from lite_toolkit.conversion.float_model import to_tflite
 
         float_model = to_tflite(origin.classifier, origin.scores)
+        _require_numbers(float_model, origin.preprocessing)
     images = {sampling: _Images(request, index, float_model, dataset) for sampling, dataset in datasets.items()}
     jobs = [
         _Job(request, origin, float_model, recipe, images.get(request.sampling(recipe)), steps)
@@ -185,6 +188,13 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     if datasets and data and data.is_dir():
         notes += filter(None, [left_out(data)])
     return Conversion(files, (*origin.notes, *notes), float_size, dict(steps.seconds))
+
+
+def _require_numbers(float_model: bytes, spec: PreprocessingSpec) -> None:
+    """Weights that are finite may overflow all the same: that is seen before anything is quantized or written."""
+    (image,) = synthetic_images(1, seed=0, size=(spec.height, spec.width))
+    prepared = spec.normalize(spec.order_channels(image))
+    validation.scores(float_model, [prepared], ["a synthetic image"], "the float32 model")
 
 
 _SYNTHETIC_NOTE = (

@@ -70,7 +70,8 @@ class Request:
         require_range("--max-drop", self.max_drop, 0, 100)
         require_range("--min-agreement", self.min_agreement, 0, 100)
         require_range("--classes", self.classes, 1)
-        require_range("--input-size", self.input_size, architectures.MINIMUM_INPUT_SIZE)
+        least = architectures.MINIMUM_INPUT_SIZE if self.variant else 1  # of another network, nobody knows
+        require_range("--input-size", self.input_size, least)
         require_choice("--activation", self.activation, get_args(Activation))
         require_choice("--conventions", self.conventions, CONVENTIONS)
         require_choice("--target", self.target, get_args(Target))

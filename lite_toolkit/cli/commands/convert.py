@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lite_toolkit.cli.commands.options import ANY_PATH, FILE, INPUT_SIZE, Command, Delivery, Number, reporting, sized
+from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, Delivery, Number, reporting, sized
 from lite_toolkit.quantization import recipes
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--classes", type=click.IntRange(min=1), help="Outputs of the classifier; by default the checkpoint's.")
 @click.option("--labels", type=FILE, help="Class names, one a line; by default ImageNet's, with its weights.")
-@click.option("--input-size", type=INPUT_SIZE, help="Side of the square input, pixels.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Side of the square input, pixels.")
 @click.option(
     "--activation",
     type=click.Choice(["softmax", "none"]),
