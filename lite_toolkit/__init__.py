@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lite_toolkit.networks.names import variant
     from lite_toolkit.tflite.inspection import inspect
     from lite_toolkit.weights.loading import load_model, read_weights
-    from lite_toolkit.weights.presets import from_preset
+    from lite_toolkit.weights.presets import from_preset, image_processor
 
 __all__ = [
     "VARIANTS",
@@ -38,6 +38,7 @@ __all__ = [
     "endpoints",
     "features",
     "from_preset",
+    "image_processor",
     "inspect",
     "load_model",
     "loss",
@@ -57,7 +58,7 @@ _MODULES = {
     "images.preprocessing": ("PreprocessingSpec",),
     "conversion.request": ("Request",),
     "weights.loading": ("load_model", "read_weights"),
-    "weights.presets": ("from_preset",),
+    "weights.presets": ("from_preset", "image_processor"),
 }
 
 

@@ -22,6 +22,7 @@ from lite_toolkit.images.preprocessing import (
 )
 from lite_toolkit.images.resizing import PILLOW, Crop, Interpolation, stretched
 
+ProcessorType = Literal["EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil"]
 Side = Annotated[int, between(1, MAXIMUM_SIDE)]
 
 
@@ -107,9 +108,7 @@ class _HuggingFace:
 
     size: _Sides
     resample: Annotated[int, Limit(lambda n: 0 <= n < len(PILLOW), "from 0 to 5, Pillow's number of a filter")]
-    image_processor_type: Literal[
-        "EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil"
-    ] = "EfficientNetImageProcessor"
+    image_processor_type: ProcessorType = "EfficientNetImageProcessor"
     do_resize: Annotated[bool, _true] = True
     do_center_crop: bool = False
     crop_size: Any = None  # of any form where nothing is cropped

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.networks import configurations, names
 from lite_toolkit.networks.configurations import Configuration, InputShape
-from lite_toolkit.weights import sources
+from lite_toolkit.weights import processor, sources
 from lite_toolkit.weights.loading import assign, read_weights
 
 KERAS_CHECKPOINT = "model.weights.h5"  # beside a preset's config.json
@@ -73,3 +73,16 @@ def find(preset: str | Path) -> tuple[Configuration, str]:
         raise WeightsError(f"{file} describes no network of transformers, timm, KerasCV or KerasHub that is known")
     keras = file.parent / KERAS_CHECKPOINT
     return network, str(keras if keras.is_file() else file.parent)
+
+
+def image_processor(preset: str | Path) -> processor.ImageProcessor:
+    """transformers' EfficientNetImageProcessor, of a folder with a `preprocessor_config.json` or of such a file.
+
+    Raises:
+        WeightsError: it cannot be read, or has a value that is wrong.
+    """
+    path = Path(preset)
+    file = path / "preprocessor_config.json" if path.is_dir() else path
+    if not file.is_file():
+        raise WeightsError(f"{file} does not exist: must be a folder or file of an image processor")
+    return sources.parsed(processor.from_config, file, sources.read_object(file))
