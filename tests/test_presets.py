@@ -156,3 +156,45 @@ def test_configurations_of_other_networks_are_refused(content: str, tmp_path: Pa
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(WeightsError, match="describes no network"):
         lite_toolkit.from_preset(tmp_path)
+
+
+BACKBONES: dict[str, Any] = json.loads((GOLDEN / "backbones.json").read_text())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_of_kerascv_and_kerashub(name: str, tmp_path: Path) -> None:
+    recorded = BACKBONES[name]
+    (tmp_path / "config.json").write_text(json.dumps(recorded["config"]))
+    model = lite_toolkit.from_preset(tmp_path, load_weights=False)
+    for layer in model.layers:
+        for variable in layer.weights:
+            variable.assign(fill.of_keras(layer.name, variable.name, tuple(variable.shape)))
+    answer = np.asarray(model(fill.image(recorded["side"], channels=model.input_shape[-1]), training=False))[0]
+    assert list(answer.shape) == recorded["shape"]
+    np.testing.assert_allclose(answer[0, 0, :8], recorded["first"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(answer.mean((0, 1))[:8], recorded["means"], rtol=0, atol=1e-4)
+
+
+HUB = {
+    "stackwise_block_types": (["v1", "cba", "v1"], r"stackwise_block_types\[1\] 'cba': must be one of v1, fused"),
+    "stackwise_width_coefficients": ([1.0, 1.0, 2.0], "each must be of one value"),
+    "include_stem_padding": (False, "stem_conv_padding must be 'valid' with include_stem_padding"),
+    "stackwise_force_input_filters": ([24, 0, 0], "block1a gets 16 channels: the 12 of its inputs must be as many"),
+    "projection_activation": ("glu", "projection_activation 'glu': must be one of relu6"),
+    "activation": ("glu", "activation 'glu': must be one of relu6"),
+    "min_depth": (32, "16 channels become 32: they must be rounded"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), [(key, *rest) for key, rest in HUB.items()])
+def test_backbones_that_are_not_of_the_family_are_one_line(
+    key: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    config = BACKBONES["hub"]["config"]["config"] | {
+        "depth_divisor": 4,
+        "use_depth_divisor_as_min_depth": key != "min_depth",
+        key: value,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=reason):
+        lite_toolkit.from_preset(tmp_path, load_weights=False)

@@ -137,6 +137,7 @@ class ModelSpec:
         first_skips: whether the first block of a stage may add its input too, where its shape stays.
         channels: of the input.
         pooling: of the last feature map before the classifier.
+        projection_activation: after the projections too, as KerasCV's V1 has it; None is everybody else's.
     """
 
     name: str
@@ -159,9 +160,13 @@ class ModelSpec:
     first_skips: bool = True
     channels: int = 3
     pooling: Pooling = "mean"
+    projection_activation: str | None = None
 
     def __post_init__(self) -> None:
-        for field, allowed in (("activation", ACTIVATIONS), ("padding", PADDINGS), ("pooling", POOLINGS)):
+        choices = {"activation": ACTIVATIONS, "padding": PADDINGS, "pooling": POOLINGS}
+        if self.projection_activation is not None:
+            choices["projection_activation"] = ACTIVATIONS
+        for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise LiteToolkitError(f"{field} {getattr(self, field)!r}: must be one of {', '.join(allowed)}")
         if not self.stages:

@@ -75,7 +75,8 @@ def endpoints(spec: ModelSpec) -> dict[str, str]:
         if block.stride == 2:
             maps[f"P{level}"] = latest
             level += 1
-        latest = f"{block.name}_add" if block.skip else f"{block.name}_project_bn"
+        projected = f"{block.name}_project_{'activation' if spec.projection_activation else 'bn'}"
+        latest = f"{block.name}_add" if block.skip else projected
         maps[block.name] = maps[f"stage{block.stage}"] = latest
     return maps | {f"P{level}": "top_activation", "top": "top_activation"}
 
@@ -160,6 +161,8 @@ class _Network:
         if block.squeezed:
             x = self.squeeze_and_excite(x, block)
         x = self.convolve(x, f"{name}_project_conv", f"{name}_project_bn", block.outputs, 1, 1)
+        if self.spec.projection_activation:
+            x = self.activate(x, f"{name}_project_activation", self.spec.projection_activation)
         return self.add(x, shortcut, block) if block.skip else x
 
     def convolve(

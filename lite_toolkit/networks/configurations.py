@@ -221,7 +221,8 @@ def from_keras_cv(config: Mapping[str, Any]) -> Configuration:
     """The backbone that KerasCV builds of its `get_config()`.
 
     It is an EfficientNetV1Backbone, or an EfficientNetLiteBackbone where no ratio of squeeze-and-excite stands there:
-    its stem and head are not scaled, nor are the repeats of its first and last stage.
+    its stem and head are not scaled, nor are the repeats of its first and last stage. V1 alone has the activation after
+    each projection too.
 
     Raises:
         ModelError: a value is wrong, or KerasCV cannot build the network either.
@@ -249,6 +250,7 @@ def from_keras_cv(config: Mapping[str, Any]) -> Configuration:
         padding="trailing" if None in found.input_shape else "same",
         family="lite" if lite else "v1",
         channels=found.input_shape[2],
+        projection_activation=None if lite else found.activation,
     )
     _require_chained(spec)
     return Configuration(spec, found.input_shape, include_rescaling=found.include_rescaling)
@@ -271,7 +273,7 @@ class _KerasHub(_Stackwise):
     stem_conv_padding: Literal["valid", "same"] = "valid"
     batch_norm_momentum: Annotated[float, between(0, 1)] = 0.9
     batch_norm_epsilon: Epsilon = 1e-5
-    projection_activation: None = None
+    projection_activation: str | None = None
     num_features: Channels = 1280
 
     def __post_init__(self) -> None:
@@ -281,6 +283,8 @@ class _KerasHub(_Stackwise):
             raise ValueError("stem_conv_padding must be 'valid' with include_stem_padding, else 'same'")
         if ("unfused", 1) in zip(self.stackwise_block_types, self.stackwise_expansion_ratios, strict=False):
             raise ValueError("stackwise_block_types 'unfused' must expand: EfficientNetV2's own block does not")
+        if self.projection_activation is not None and set(self.stackwise_block_types) != {"v1"}:
+            raise ValueError("projection_activation must be null where stackwise_block_types are not all 'v1'")
 
 
 def from_keras_hub(config: Mapping[str, Any]) -> Configuration:
@@ -333,6 +337,7 @@ def from_keras_hub(config: Mapping[str, Any]) -> Configuration:
         momentum=found.batch_norm_momentum,
         padding="symmetric" if found.include_stem_padding else "same",
         channels=found.input_shape[2],
+        projection_activation=found.projection_activation,
     )
     _require_rounded(found, spec)
     _require_chained(spec, found.stackwise_force_input_filters)
@@ -361,7 +366,8 @@ def _require_chained(spec: ModelSpec, forced: Sequence[int] = ()) -> None:
 def _require_rounded(found: _KerasHub, spec: ModelSpec) -> None:
     """Refuse channels that KerasHub's own ways of rounding make others than ours."""
     least = found.depth_divisor if found.use_depth_divisor_as_min_depth else found.min_depth or found.depth_divisor
-    for filters in {spec.stem, spec.head, *(one for stage in spec.stages for one in (stage.inputs, stage.outputs))}:
+    columns = (spec.stem, spec.head), *((stage.inputs, stage.outputs) for stage in spec.stages)
+    for filters in sorted({filters for column in columns for filters in column}):
         scaled, divisor = filters * spec.width, found.depth_divisor
         rounded = max(least, int(scaled + divisor / 2) // divisor * divisor)
         if found.cap_round_filter_decrease and rounded < 0.9 * scaled:

@@ -46,6 +46,18 @@ def tensor(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     return np.float32(3 * gate) + values * np.float32(0.5)
 
 
+def of_keras(layer: str, variable: str, shape: tuple[int, ...], gain: float = 1.3) -> np.ndarray:
+    """The values of a Keras layer's variable; kernels are (height, width, inputs, outputs), as `tensor` has them."""
+    torch = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_variance": "running_var"}
+    name = f"{layer.replace('_se_expand', '.squeeze_excite.expand')}.{torch.get(variable, variable)}"
+    if len(shape) != 4:
+        return tensor(name, shape, gain)
+    depthwise = layer.endswith("dwconv")
+    height, width, inputs, outputs = shape
+    stored = (inputs, outputs, height, width) if depthwise else (outputs, inputs, height, width)
+    return tensor(name, stored, gain).transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+
+
 def image(height: int, width: int | None = None, channels: int = 3) -> np.ndarray:
     """The input, float32 (1, height, width, channels) in [-1, 1); a square by default."""
     width = width or height
