@@ -7,6 +7,7 @@ import pytest
 
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.networks import costs
+from lite_toolkit.networks.modules import keras_layers
 from lite_toolkit.networks.names import variant
 
 # Multiply-adds of convolutions and the dense layer, in millions.
@@ -24,7 +25,7 @@ KERAS_LAYERS = {"b0": 237, "b1": 339, "b2": 339, "b3": 384, "b4": 474, "b5": 576
 
 @pytest.mark.parametrize(("name", "layers"), KERAS_LAYERS.items())
 def test_keras_layers(name: str, layers: int) -> None:
-    assert len(set(costs.keras_layers(variant(name)))) == layers
+    assert len(set(keras_layers(variant(name)))) == layers
 
 
 @pytest.mark.parametrize(("name", "millions"), MADDS.items())

@@ -110,9 +110,11 @@ def test_labels_and_bars_leave_the_network_its_place() -> None:
     renderer = FigureCanvasAgg(page).get_renderer()
     left, right = (end * page.dpi for end in network._NETWORK)
     height = page.bbox.height
+    boxes = {text.get_text(): text.get_window_extent(renderer) for text in page.axes[0].texts}
+    legend = boxes["Conv 3×3"].y1
     for text in page.axes[0].texts:
         box = text.get_window_extent(renderer)
-        beside = network._TOP * page.dpi < height - box.y1 and box.y0 > network._BOTTOM * page.dpi
+        beside = network._TOP * page.dpi < height - box.y1 and box.y0 > legend
         assert not beside or box.x1 < left or box.x0 > right
 
 
@@ -161,3 +163,32 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None
     before = dict(matplotlib.rcParams)
     network.draw(variant("lite0"), tmp_path / "n.svg")
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "stages", "lines"),
+    [
+        (
+            "b1",
+            ["sub-blocks 1, 3", "sub-blocks 2, 3 ×2", "sub-blocks 2, 3"],
+            [
+                "Sub-block 1: modules 1, 3, 4. Sub-block 2: modules 2, 3, 4. Sub-block 3: modules 1, 3, 5 or 2, 3, 5.",
+                "Module 1: dwconv, bn, activation.",
+                "Module 2: expand_conv, expand_bn, expand_activation, dwconv_pad, dwconv, bn, activation.",
+                "Module 3: se_squeeze, se_reshape, se_reduce, se_expand.",
+                "Module 4: se_excite, project_conv, project_bn.",
+                "Module 5: se_excite, project_conv, project_bn, drop, add.",
+            ],
+        ),
+        (
+            "lite0",
+            ["sub-block 1"],
+            ["Sub-block 1: modules 1, 4. Sub-block 2: modules 2, 4. Sub-block 3: modules 2, 5."],
+        ),
+        ("es", ["sub-blocks 2, 3 ×4"], ["Sub-block 2: modules 2, 4. Sub-block 3: modules 2, 5."]),
+    ],
+)
+def test_articles_names_of_parts_are_on_it(tmp_path: Path, name: str, stages: list[str], lines: list[str]) -> None:
+    network.draw(variant(name), tmp_path / "n.svg")
+    texts = _texts(tmp_path / "n.svg")
+    assert {*stages, *lines, "final layers"} <= set(texts)

@@ -1,6 +1,7 @@
 """A drawing of a network: one row for each stage, one shape for each block, and bars for what each stage costs."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lite_toolkit.drawings import pictures
-from lite_toolkit.networks import costs
+from lite_toolkit.networks import costs, modules
 from lite_toolkit.networks.architectures import BlockSpec, ModelSpec
 
 _CLASSES = 1000
@@ -18,7 +19,7 @@ _PAGE, _MARGIN, _TOP, _BOTTOM = 14.0, 0.4, 1.45, 0.75
 _NETWORK = (3.7, 10.3)  # left and right end: labels end before it, bars begin after it
 _BARS = (10.85, 12.45)
 _BAR_LENGTH, _BAR_HEIGHT = 0.75, 0.17
-_LABEL_HEIGHT, _SHAPE_HEIGHT, _SKIP_HEIGHT, _LINE = 0.5, 0.95, 0.09, 0.17
+_LABEL_HEIGHT, _SHAPE_HEIGHT, _SKIP_HEIGHT, _LINE = 0.68, 0.95, 0.09, 0.17
 _ROW_PADDING, _ROW_GAP, _SHAPE_GAP = 0.12, 0.16, 0.17
 
 _INK, _GREY, _BAND = "#22303c", "#74818d", "#f2f4f6"
@@ -55,7 +56,7 @@ class _Row:
     """A stage: its label, its shapes, and its costs."""
 
     title: str
-    details: tuple[str, str]
+    details: tuple[str, ...]
     shapes: tuple[_Shape, ...]
     cost: costs.Cost
 
@@ -107,8 +108,10 @@ def figure(spec: ModelSpec, size: costs.Size | None = None) -> Any:
     heights = [scale.row_height(row) for row in rows]
     tops = list(accumulate((height + _ROW_GAP for height in heights), initial=_TOP))
     middles = [top + height / 2 for top, height in zip(tops, heights, strict=False)]
-    page = Figure(figsize=(_PAGE, tops[-1] + _BOTTOM), facecolor="white")
-    axes = page.add_axes((0, 0, 1, 1), xlim=(0, _PAGE), ylim=(tops[-1] + _BOTTOM, 0))
+    names = _part_names(spec)
+    height = tops[-1] + _BOTTOM + 0.22 * len(names)
+    page = Figure(figsize=(_PAGE, height), facecolor="white")
+    axes = page.add_axes((0, 0, 1, 1), xlim=(0, _PAGE), ylim=(height, 0))
     axes.set_axis_off()
     _draw_title(axes, spec, size)
     for row, middle, height in zip(rows, middles, heights, strict=True):
@@ -118,7 +121,7 @@ def figure(spec: ModelSpec, size: costs.Size | None = None) -> Any:
         _draw_bars(axes, row, scale, middle)
     for row, (middle, following), top in zip(rows, pairwise(middles), tops[1:], strict=False):
         _draw_turn(axes, _NETWORK[0] + _length(row, scale), middle, top - _ROW_GAP / 2, following)
-    _draw_legend(axes, rows, tops[-1] + 0.15)
+    _draw_legend(axes, rows, tops[-1] + 0.15, names)
     return page
 
 
@@ -145,13 +148,22 @@ def _stage(spec: ModelSpec, row: costs.StageRow, output: tuple[int, int]) -> _Ro
     shapes = tuple(_block(block, _side(output)) for block in spec.blocks if str(block.stage) == row.stage)
     blocks = "1 block" if row.layers == 1 else f"{row.layers} blocks"
     detail = f"{blocks}, stride {row.stride}, expansion {spec.stages[int(row.stage) - 1].expansion}"
-    return _Row(f"Stage {row.stage}: {shapes[0].operator}", (_flow(row, output, shapes[0]), detail), shapes, row.cost)
+    numbers = [str(one.number) for one in modules.sub_blocks(spec) if str(one.block.stage) == row.stage]
+    named = (f"sub-block{'s' * (len(numbers) > 1)} {_counted(numbers)}",) if numbers else ()
+    details = _flow(row, output, shapes[0]), detail, *named
+    return _Row(f"Stage {row.stage}: {shapes[0].operator}", details, shapes, row.cost)
+
+
+def _counted(numbers: Sequence[str]) -> str:
+    """2, 3, 3 as "2, 3 ×2"."""
+    counts = Counter(numbers)
+    return ", ".join(f"{number} ×{count}" if count > 1 else number for number, count in counts.items())
 
 
 def _head(spec: ModelSpec, row: costs.StageRow) -> _Row:
     convolution = _Shape("Conv 1×1", _side(row.resolution), (spec.blocks[-1].outputs, row.channels))
     dense = _Shape("Dense", 1.0, (row.channels, _CLASSES))
-    details = (_flow(row, (1, 1), convolution), f"{_CLASSES} classes")
+    details = (_flow(row, (1, 1), convolution), f"{_CLASSES} classes", "final layers")
     return _Row("Head: Conv 1×1, pooling, dense", details, (convolution, dense), row.cost)
 
 
@@ -224,11 +236,10 @@ def _draw_band(axes: Any, middle: float, height: float) -> None:
 
 
 def _draw_label(axes: Any, row: _Row, middle: float) -> None:
-    first, second = row.details
-    style = {"va": "center", "color": _GREY, "size": _SMALL}
-    axes.text(_MARGIN, middle - _LINE, row.title, va="center", color=_INK, size=_MIDDLE, weight="bold")
-    axes.text(_MARGIN, middle + 0.02, first, **style)
-    axes.text(_MARGIN, middle + _LINE + 0.02, second, **style)
+    top = middle - _LINE * len(row.details) / 2
+    axes.text(_MARGIN, top, row.title, va="center", color=_INK, size=_MIDDLE, weight="bold")
+    for number, detail in enumerate(row.details, start=1):
+        axes.text(_MARGIN, top + _LINE * number + 0.02, detail, va="center", color=_GREY, size=_SMALL)
 
 
 def _draw_shapes(axes: Any, row: _Row, scale: _Scale, middle: float) -> None:
@@ -278,7 +289,20 @@ def _draw_bars(axes: Any, row: _Row, scale: _Scale, middle: float) -> None:
         axes.text(right + 0.06, middle, _short(value), va="center", size=_SMALL, color=_INK)
 
 
-def _draw_legend(axes: Any, rows: Sequence[_Row], y: float) -> None:
+def _part_names(spec: ModelSpec) -> list[str]:
+    """A line of the kinds of sub-blocks, and one for each module, as it is where it has most layers."""
+    made: dict[int, dict[str, None]] = {}
+    layers: dict[int, tuple[str, ...]] = {}
+    for one in modules.sub_blocks(spec):
+        made.setdefault(one.number, {})[", ".join(str(module.number) for module in one.modules)] = None
+        for module in one.modules:
+            layers[module.number] = max(layers.get(module.number, ()), module.layers, key=len)
+    kinds = [f"Sub-block {number}: modules {' or '.join(numbers)}." for number, numbers in sorted(made.items())]
+    lines = [" ".join(kinds)] if kinds else []
+    return lines + [f"Module {number}: {', '.join(names)}." for number, names in sorted(layers.items())]
+
+
+def _draw_legend(axes: Any, rows: Sequence[_Row], y: float, names: Sequence[str]) -> None:
     shapes = [shape for row in rows for shape in row.shapes]
     left = _MARGIN
     for operator, colour in dict.fromkeys((shape.operator, shape.colour) for shape in shapes):
@@ -291,7 +315,8 @@ def _draw_legend(axes: Any, rows: Sequence[_Row], y: float) -> None:
         _draw_skip(axes, left, left + 0.2, y + 0.04, 0.12)
         left = _draw_entry(axes, left + 0.32, y, "skip connection, added at the circle")
     note = "Width: resolution. Height: channels before, inside and after the block. Both are drawn as square roots."
-    _draw_entry(axes, _MARGIN, y + 0.27, note)
+    for number, line in enumerate((note, *names), start=1):
+        _draw_entry(axes, _MARGIN, y + 0.05 + 0.22 * number, line)
 
 
 def _draw_entry(axes: Any, left: float, y: float, text: str) -> float:

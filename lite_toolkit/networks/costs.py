@@ -115,21 +115,6 @@ def input_size(spec: ModelSpec, size: Size | None) -> tuple[int, int]:
     return height, width
 
 
-def keras_layers(spec: ModelSpec) -> Iterator[str]:
-    """Names of the layers that keras.applications builds of a V1 network without its classifier.
-
-    These are what articles count: 237 for B0.
-    """
-    yield from ("input", "rescaling", "normalization", "stem_conv_pad", "stem_conv", "stem_bn", "stem_activation")
-    for block in spec.blocks:
-        parts = ["expand_conv", "expand_bn", "expand_activation"] if block.expands else []
-        parts += ["dwconv_pad"] if block.stride == 2 else []
-        parts += ["dwconv", "bn", "activation", "se_squeeze", "se_reshape", "se_reduce", "se_expand", "se_excite"]
-        parts += ["project_conv", "project_bn", *(("drop", "add") if block.skip else ())]
-        yield from (f"{block.name}_{part}" for part in parts)
-    yield from ("top_conv", "top_bn", "top_activation")
-
-
 def _stages(spec: ModelSpec, classes: int | None) -> Iterator[tuple[str, str, int, list[str]]]:
     """(stage, operator, number of blocks, names of the layers) of every row."""
     yield "stem", "conv", 1, ["stem_conv"]

@@ -7,6 +7,7 @@ from typing import Any
 from lite_toolkit.cli.console import print_notes, print_table
 from lite_toolkit.networks import costs
 from lite_toolkit.networks.architectures import VARIANTS, ModelSpec
+from lite_toolkit.networks.modules import keras_layers
 from lite_toolkit.networks.names import TIMM
 from lite_toolkit.networks.published import PUBLISHED
 from lite_toolkit.reports import figures
@@ -64,7 +65,7 @@ def description(spec: ModelSpec, classes: int | None, size: int | None) -> dict[
         "params": cost.params,
         "trainable_params": cost.trainable,
         "madds": cost.madds,
-        "keras_layers": len(list(costs.keras_layers(spec))) if spec.family == "v1" else None,
+        "keras_layers": len(list(keras_layers(spec))) if spec.family == "v1" else None,
         **_published(spec),
         "stages": [_stage(row) for row in rows],
     }
