@@ -1,9 +1,11 @@
 """Keras files as people have them: any precision, Keras 2's words, code of their own, weights that are no numbers."""
 
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from lite_toolkit.runtime.interpreter import Model
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
-from lite_toolkit.conversion import keras_file
+from lite_toolkit.conversion import keras2, keras_file
 from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
 from lite_toolkit.conversion.pipeline import convert
 from lite_toolkit.conversion.request import Request
@@ -109,6 +111,16 @@ def _image(name: str) -> dict[str, Any]:
     return {"class_name": "InputLayer", "config": config | {"name": name}}
 
 
+@pytest.fixture(params=["tf_keras", "Keras 3"])
+def reader_of_keras2(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read a file of Keras 2."""
+    if request.param == "tf_keras":
+        pytest.importorskip("tf_keras", reason="needs tf_keras")
+    else:
+        monkeypatch.setitem(sys.modules, "tf_keras", None)
+
+
+@pytest.mark.usefixtures("reader_of_keras2")
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "mixed_float16"])
 def test_keras_2_is_understood(tmp_path: Path, half: bool) -> None:
     """What Keras 3 refuses in such files: groups, axes in a list, policies, kernels' initializers, numbers of calls."""
@@ -146,6 +158,64 @@ def test_keras_2_is_understood(tmp_path: Path, half: bool) -> None:
         file.attrs["model_config"] = json.dumps(whole)
         file.attrs["keras_version"] = "2.15.0"
     np.testing.assert_allclose(keras_file.load(path)(images(), training=False), model(images()), atol=1e-6)
+
+
+def _operation(function: Any, kind: str = "TFOpLambda") -> dict[str, Any]:
+    return _layer(kind, "step", function=function)
+
+
+def test_arithmetic_of_keras_2_needs_tf_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = saved(network(), tmp_path / "keras2.h5")
+    whole = _keras2("whole", [_image("image"), _operation("math.truediv")], calls=0)
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps(whole)
+        file.attrs["keras_version"] = "2.15.0"
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(ModelError, match="layer 'step' of class TFOpLambda cannot be made: pip install tf_keras"):
+        keras_file.load(path)
+
+
+@pytest.mark.parametrize(
+    "layer", [_layer("RandomCrop", "step", height=20, width=20), _layer("Dense", "step", activation="hard_sigmoid")]
+)
+def test_what_keras_3_computes_otherwise_needs_tf_keras(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras 3 gives the image of RandomCrop as it is, and hard_sigmoid a slope of 1/6 instead of 1/5."""
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    whole = _keras2("whole", [_image("image"), layer], calls=0)
+    with pytest.raises(ModelError, match=r"layer 'step' of class .* means something else in Keras 3: pip install"):
+        keras2.reader(Path("a.h5"), whole)
+
+
+@pytest.mark.parametrize(
+    ("layer", "harmless"),
+    [
+        (_operation("math.truediv"), True),
+        (_operation("cast"), True),
+        (_operation("nn.relu6"), True),
+        (_operation("__operators__.getitem", "SlicingOpLambda"), True),
+        (_operation("io.write_file"), False),
+        (_operation("load_op_library"), False),
+        (_operation("keras.utils.get_file"), False),
+        (_operation("py_function"), False),
+        (_operation(["math.truediv"]), False),
+        (_layer("ClassMethod", "step", cls_symbol="data.Dataset"), False),
+        (_layer("Dense", "step", activation={"module": "os", "class_name": "function", "config": "system"}), False),
+        (_layer("Dense", "step", kernel_initializer={"module": "subprocess", "class_name": "Popen"}), False),
+        (_layer("Dense", "step", activation={"module": "builtins", "class_name": "function", "config": "exec"}), False),
+        (_layer("TimeDistributed", "step", layer=_layer("Lambda", "inside", function="exec")), False),
+    ],
+)
+def test_files_for_tf_keras_call_nothing_but_what_computes(
+    layer: Any, harmless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tf_keras", SimpleNamespace())
+    whole = _keras2("whole", [_image("image"), layer], calls=0)
+    if harmless:
+        assert keras2.reader(Path("a.h5"), whole).config == whole
+    else:
+        with pytest.raises(ModelError, match=r"a\.h5: it calls .*, which is not run"):
+            keras2.reader(Path("a.h5"), whole)
 
 
 class Doubling(L.Layer):

@@ -33,7 +33,7 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
         *("boundary", "headroom", "mixed_precision", "operators", "quantizer", "sensitivity", "walk", "writer"),
     },
     "measurement": {"layer_errors", "remedies"},
-    "conversion": {"float_model", "keras_file", "origin", "pipeline", "saved_model"},
+    "conversion": {"float_model", "keras2", "keras_file", "origin", "pipeline", "saved_model"},
 }
 
 MODULES = {
@@ -119,9 +119,10 @@ def test_every_module_says_what_it_is(module: str) -> None:
             "lite_toolkit.networks.backend",
             {
                 *("networks.builder", "conversion.float_model", "quantization.operators", "quantization.walk"),
-                *("conversion.keras_file", "conversion.saved_model", "weights.checkpoints"),
+                *("conversion.keras2", "conversion.keras_file", "conversion.saved_model", "weights.checkpoints"),
             },
         ),
+        ("tf_keras", {"conversion.keras2"}),
         ("ai_edge_quantizer", {"quantization.writer"}),
         # its flatbuffer tools
         ("ai_edge_litert", {"tflite.surgery", "quantization.boundary", "quantization.writer"}),

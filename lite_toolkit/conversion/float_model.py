@@ -91,7 +91,7 @@ def from_keras(
         raise ModelError(
             f"{title} does not tell the shape of its input: call it once, or give it an Input, and save it"
         )
-    _require_finite(title, {variable.path: variable for variable in model.weights})
+    _require_finite(title, {getattr(variable, "path", variable.name): variable for variable in model.weights})
     inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
     rescaling = (keras.layers.Rescaling, keras.layers.Normalization)
     rescales = any(isinstance(layer, rescaling) for layer in model.layers)
@@ -292,7 +292,7 @@ def _without_integers(function: Any) -> Any:
 
 def _assigns(graph: Any) -> bool:
     nodes = [graph.node, *(function.node_def for function in graph.library.function)]
-    return any(node.op.startswith("Assign") for node in chain.from_iterable(nodes))
+    return any(node.op.startswith(("Assign", "Rng")) for node in chain.from_iterable(nodes))
 
 
 def _uses_half(graph: Any) -> bool:
