@@ -110,6 +110,16 @@ def test_the_content_tells_the_format(
         np.testing.assert_array_equal(checkpoint.tensors[name], VALUES)
 
 
+def test_a_header_of_safetensors_may_be_as_long_as_a_pickle_begins(tmp_path: Path) -> None:
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    for length in range(64):
+        save_file({"w" * (1 + length): np.ones(2, np.float32)}, tmp_path / "w", {"padding": " " * 8 * length})
+        if (tmp_path / "w").read_bytes()[0] == 0x80:
+            break
+    assert (tmp_path / "w").read_bytes()[0] == 0x80
+    assert read(tmp_path / "w").format == "safetensors"
+
+
 def test_bfloat16_of_safetensors_is_widened(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()
     upper_halves = np.array([1.0, -2.5, 0.15625], "<f4").view("<u2")[1::2]

@@ -173,7 +173,7 @@ class _Network:
         # At stride 1 TensorFlow's SAME is symmetric, too.
         same = padding == "same" or stride == 1 or all(margins == _same(side, kernel) for side in x.shape[1:3])
         if not same:
-            x = keras.layers.ZeroPadding2D((margins, margins), name=f"{name}_pad")(x)
+            x = _padded(x, margins, f"{name}_pad")
         shared = {"strides": stride, "padding": "same" if same else "valid", "use_bias": False, "name": name}
         if filters is None:
             initializer = self.initializer(name)
@@ -256,6 +256,13 @@ def _rescale(x: Tensor, rescaling: bool | PreprocessingSpec, spec: ModelSpec) ->
     scale = [1 / std for std in rescaling.std]
     offset = [-mean / std for mean, std in zip(rescaling.mean, rescaling.std, strict=True)]
     return keras.layers.Rescaling(scale, offset, name="rescaling")(x)
+
+
+def _padded(x: Tensor, margins: tuple[int, int], name: str) -> Tensor:
+    """With zeros before and behind both sides, or without the first pixel where a margin is -1."""
+    if min(margins) < 0:
+        return keras.layers.Cropping2D(((1, 0), (1, 0)), name=name)(x)
+    return keras.layers.ZeroPadding2D((margins, margins), name=name)(x)
 
 
 def _same(side: int | None, kernel: int) -> tuple[int, int] | None:

@@ -111,12 +111,13 @@ def _format(path: Path) -> str:
         return "keras archive"
     if any(name.endswith("/data.pkl") for name in entries):
         return "torch zip"
+    # Behind the length of a JSON header, which may begin as a pickle does.
+    if head[4:9] == b"\0\0\0\0{":
+        return "safetensors"
     if head.startswith(PICKLE_SIGNATURE):
         return "torch legacy"
     if head.startswith(HDF5_SIGNATURE):
         return "keras h5"
-    if head[8:9] == b"{":  # behind the length of a JSON header
-        return "safetensors"
     what = f"begins with {head!r}" if head else "is empty"
     raise WeightsError(f"{path} {what} and is no checkpoint; accepted are {ACCEPTED}")
 
