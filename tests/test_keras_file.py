@@ -1,5 +1,6 @@
 """Keras files as people have them: any precision, Keras 2's words, code of their own, weights that are no numbers."""
 
+import io
 import json
 import sys
 import zipfile
@@ -434,3 +435,43 @@ def test_constants_of_a_saved_model_are_numbers(tmp_path: Path) -> None:
     tf.saved_model.save(model, str(tmp_path / "saved"), signatures=shifted)
     with pytest.raises(ModelError, match=r"saved: constant '.*' has values that are not numbers"):
         from_file(tmp_path / "saved")
+
+
+def _zip_of(name: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, b"x")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS: git lfs pull"),
+        (b"\n<!DOCTYPE html>", "is a web page"),
+        (b"\x1f\x8b\x08", "is an archive: unpack it"),
+        (b"\x08\x01\x12\x80\x01", "is the graph of a SavedModel: pass its folder"),
+        (b"\x08\x08\x12\x07pytorch", "is an ONNX model: convert it with onnx2tf"),
+        (b"\x0a\x2b\x0a\x05input\x12\x0bPlaceholder", "is a frozen graph of TensorFlow 1: export a SavedModel"),
+        (b"\x80\x02}q\x00.", "is a checkpoint of PyTorch, .*--weights"),
+        (_zip_of("model/data.pkl"), "is a checkpoint of PyTorch, .*--weights"),
+        (b"\x20\0\0\0\0\0\0\0" + b'{"a":{"dtype"', "is safetensors, weights without their network: .*--weights"),
+        (b'{"format": "layers-model"}', "is JSON, a network without its weights"),
+        (_zip_of("saved/saved_model.pb"), "is an archive of a SavedModel: unpack it"),
+        (_zip_of("best.keras"), "is an archive: unpack it, and pass best.keras"),
+        (_zip_of("readme"), "is damaged, or no .keras file"),
+        (b"\x89HDF\r\n\x1a\n", "is damaged, or neither a .keras file nor a SavedModel folder"),
+    ],
+)
+def test_other_files_are_told_by_their_content(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"model\.keras {kind}"):
+        from_file(path)
+
+
+def test_folders_beside_a_model_name_it(tmp_path: Path) -> None:
+    network().export(tmp_path / "served" / "1", verbose=False)
+    with pytest.raises(ModelError, match=r"served holds no saved_model.pb: .*; .*served/1 is one"):
+        from_file(tmp_path / "served")

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from lite_toolkit.conversion import keras2
+from lite_toolkit.conversion import keras2, other_formats
 from lite_toolkit.conversion.keras_config import EXPORT, Reader, layers, objects, title
 from lite_toolkit.errors import ModelError
 from lite_toolkit.networks.backend import keras
@@ -60,7 +60,8 @@ def _archive_config(path: Path) -> tuple[str, Any]:
             version = json.loads(archive.read(_METADATA))["keras_version"]
             return str(version), json.loads(archive.read(_CONFIG))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged, or no .keras file: {_CONFIG} in it cannot be read") from error
+        kind = other_formats.of(path) or f"damaged, or no .keras file: {_CONFIG} in it cannot be read"
+        raise ModelError(f"{path} is {kind}") from error
 
 
 def _hdf5_config(path: Path) -> tuple[str, Any]:
@@ -72,7 +73,8 @@ def _hdf5_config(path: Path) -> tuple[str, Any]:
             version, config = file.attrs.get("keras_version", ""), file.attrs.get("model_config")
             config = None if config is None else json.loads(config)
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged, or neither a .keras file nor a SavedModel folder") from error
+        kind = other_formats.of(path) or "damaged, or neither a .keras file nor a SavedModel folder"
+        raise ModelError(f"{path} is {kind}") from error
     if config is None:
         raise ModelError(
             f"{path} is an HDF5 file of weights without their network: save the whole model, model.save('file.keras'), "

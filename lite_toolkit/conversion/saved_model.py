@@ -72,6 +72,6 @@ def _loaded(path: Path) -> Any:
 def _require_saved_model(path: Path) -> None:
     if (path / _FILE).is_file() or (path / f"{_FILE}txt").is_file():
         return
-    inside = sorted(file.parent for file in path.glob(f"*/{_FILE}"))
+    inside = [file.parent for file in sorted(path.glob(f"*/{_FILE}"))] + sorted(path.glob("*.keras"))
     there = f"; {inside[-1]} is one" if inside else ""
     raise ModelError(f"{path} holds no {_FILE}: must be a .keras file or a SavedModel folder{there}")
