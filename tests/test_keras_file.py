@@ -21,6 +21,7 @@ pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[conver
 
 from lite_toolkit.conversion import keras2, keras_file
 from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
+from lite_toolkit.conversion.input_scaling import read
 from lite_toolkit.conversion.pipeline import convert
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.networks.backend import keras, tf
@@ -300,7 +301,7 @@ def test_a_saved_model_that_computes_in_float16_is_told(tmp_path: Path) -> None:
 def test_integers_are_pixels() -> None:
     model = _ends((32, 32, 3), L.GlobalAveragePooling2D())
     image = keras.Input((32, 32, 3), dtype="uint8")
-    assert from_keras(keras.Model(image, model(L.Rescaling(1.0)(image)))).rescales
+    assert read(from_keras(keras.Model(image, model(L.Rescaling(1.0)(image)))).frozen).domain == "pixels"
     image = keras.Input((32, 32, 3), dtype="int32")
     with pytest.raises(ModelError, match="takes int32 input: must be float32 or uint8"):
         from_keras(keras.Model(image, model(L.Rescaling(1.0)(image))))

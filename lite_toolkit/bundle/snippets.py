@@ -128,7 +128,6 @@ def _constants(facts: Facts) -> dict[str, str]:
     return {
         **{name: repr(getattr(spec, name)) for name in ("height", "width")},
         **{name: str(getattr(spec, name)) for name in ("crop", "interpolation", "channel_order")},
-        "interpolation_upper": spec.interpolation.upper(),
         "crop_fraction": repr(float(spec.crop_fraction)),
         "support": repr(_SUPPORTS[spec.interpolation]),
         "mean": _joined(map(float, spec.mean)),
@@ -221,8 +220,13 @@ def _numbers(content: bytes) -> str:
     return "".join(f"{','.join(map(str, content[start : start + _BYTES_A_LINE]))},\n" for start in starts)
 
 
-# Pillow's filters, in pixels; "nearest" needs none.
-_SUPPORTS = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+# Of filters, in pixels; "nearest" needs none.
+_SUPPORTS = {
+    **dict.fromkeys(("nearest", "box"), 0.5),
+    **dict.fromkeys(("bilinear", "hamming", "tensorflow"), 1.0),
+    "bicubic": 2.0,
+    "lanczos": 3.0,
+}
 _C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 # Operators of this family, as MicroMutableOpResolver's methods name them.
 _MICRO_OPERATORS = {

@@ -25,7 +25,6 @@ class Classifier:
         height, width: of the input in pixels.
         channels: 3 for RGB, 1 for grey.
         classes: number of scores.
-        rescales: whether a layer of its own normalises the input, so that it takes pixels in 0..255.
     """
 
     function: Any
@@ -33,7 +32,6 @@ class Classifier:
     width: int
     channels: int
     classes: int
-    rescales: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class _Network:
     inputs: Mapping[str, Any]
     outputs: Callable[[Any], Mapping[str, Any]]
 
-    def classifier(self, input_size: int | None, output_name: str | None, rescales: bool) -> Classifier:
+    def classifier(self, input_size: int | None, output_name: str | None) -> Classifier:
         """The network from an image to one of its outputs."""
         if len(self.inputs) != 1:
             raise ModelError(f"{self.title} has {len(self.inputs)} inputs, {_listed(self.inputs)}: needs one, an image")
@@ -69,7 +67,7 @@ class _Network:
             if spec.dtype == tf.uint8:
                 function = _without_integers(function)
         classes = function.outputs[0].shape[1]
-        return Classifier(function, height, width, channels, classes, rescales or spec.dtype == tf.uint8)
+        return Classifier(function, height, width, channels, classes)
 
 
 def from_keras(
@@ -93,9 +91,7 @@ def from_keras(
         )
     _require_finite(title, {getattr(variable, "path", variable.name): variable for variable in model.weights})
     inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
-    rescaling = (keras.layers.Rescaling, keras.layers.Normalization)
-    rescales = any(isinstance(layer, rescaling) for layer in model.layers)
-    return _Network(title, inputs, partial(_outputs, model)).classifier(input_size, output_name, rescales)
+    return _Network(title, inputs, partial(_outputs, model)).classifier(input_size, output_name)
 
 
 def from_file(
@@ -120,7 +116,7 @@ def from_file(
                 return from_keras(keras_file.load(path), input_size, str(path), output_name)
             loaded = saved_model.load(path, signature or "serving_default")
             _require_finite(str(path), loaded.variables)
-            return _Network(str(path), loaded.inputs, loaded).classifier(input_size, output_name, rescales=False)
+            return _Network(str(path), loaded.inputs, loaded).classifier(input_size, output_name)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, tf.errors.OpError) as error:
         reason = keras_file.cause(error)
         raise ModelError(f"cannot load {path}: must be a .keras file or a SavedModel folder ({reason})") from error

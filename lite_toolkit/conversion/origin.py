@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import LiteToolkitError
-from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
+from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
+from lite_toolkit.tflite.manifest import Basis
 from lite_toolkit.tflite.metadata import Metadata, Normalization
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Origin:
         scores: what it gives: "logits", "probabilities", or "scores" where nobody tells.
         metadata: what every file of it says of itself.
         notes: what the user should know, one sentence each.
+        basis: what the preprocessing was chosen by; None where it comes with the weights.
     """
 
     classifier: "Classifier"
@@ -39,6 +41,7 @@ class Origin:
     scores: str
     metadata: Metadata
     notes: tuple[str, ...]
+    basis: Basis | None = None
 
 
 def origin_of(request: Request, steps: Steps) -> Origin:
@@ -82,15 +85,12 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
 
 def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
     with steps.step("build"):
+        from lite_toolkit.conversion.expectation import expected
         from lite_toolkit.conversion.float_model import from_file
 
         classifier = from_file(path, request.input_size, request.signature, request.output_name)
     _check_labels(request.labels, classifier.classes)
-    size = classifier.height, classifier.width
-    preset = "pixels" if classifier.rescales else "lite"
-    assumed = f"The model does not tell its preprocessing: {preset!r} is assumed; --preprocessing sets another."
-    notes = () if request.preprocessing else (assumed,)
-    preprocessing = (request.preprocessing or PRESETS[preset])(size).for_channels(classifier.channels)
+    preprocessing, basis = expected(classifier, request, steps)
     digest = _sha256_of(path)
     provenance = {
         "variant": None,
@@ -98,7 +98,7 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
         "fresh_classifier": False,
     }
     described = _metadata(path.name, digest, request.labels, preprocessing)
-    return Origin(classifier, preprocessing, provenance, "scores", described, notes)
+    return Origin(classifier, preprocessing, provenance, "scores", described, (), basis)
 
 
 def _metadata(

@@ -313,6 +313,7 @@ def _converted(job: _Job, made: _Made) -> Converted:
             "recipe": dataclasses.asdict(recipe),
             "calibration": dataset.to_json() if dataset and recipe.calibrated else None,
             "preprocessing": origin.preprocessing.to_json(),
+            "preprocessing_basis": encode(origin.basis),
             "input": image.to_json(),
             "output": scores.to_json(),
             "mixed_precision": encode(made.trade),

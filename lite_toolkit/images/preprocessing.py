@@ -43,7 +43,7 @@ class PreprocessingSpec:
             side; "after-resize" keeps the aspect and cuts the centre out of the resized image; "after-stretch" does
             not keep the aspect.
         crop_fraction: 0.01 to 1; 1 where crop is "none". After a resize it is the input's side over the resized side.
-        interpolation: one of Pillow's filters, or "mediapipe", see `resizing`.
+        interpolation: one of Pillow's filters, "mediapipe" or "tensorflow", see `resizing`.
         mean, std: subtracted, then divided by; per channel of the tensor (in `channel_order`), in units of 0..255.
             Those of a grey tensor are three equal values.
         channel_order: of the tensor; "grey" has one channel, the luma of Rec. 601.
@@ -229,18 +229,35 @@ def _imagenet(size: Size) -> PreprocessingSpec:
     return PreprocessingSpec(*_sides(size), "after-resize", 0.875, "bicubic", IMAGENET_MEAN, IMAGENET_STD)
 
 
+def _scaled(mean: Triple, std: Triple, channel_order: ChannelOrder = "rgb") -> Sized:
+    """Lite's crop of other values."""
+    return lambda size: dataclasses.replace(google_lite(size), mean=mean, std=std, channel_order=channel_order)
+
+
 def _inception(size: Size) -> PreprocessingSpec:
     return dataclasses.replace(_imagenet(size), mean=(127.5,) * 3, std=(127.5,) * 3)
 
 
-def _pixels(size: Size) -> PreprocessingSpec:
-    return dataclasses.replace(google_lite(size), mean=(0.0,) * 3, std=(1.0,) * 3)
+def _whole(sized: Sized, interpolation: Interpolation) -> Sized:
+    """The same values of the whole image, stretched to the size."""
+    return lambda size: dataclasses.replace(sized(size), crop="none", crop_fraction=1.0, interpolation=interpolation)
 
 
-# "lite" is Google's, "imagenet" timm's default, "inception" maps to -1..1; "pixels" is for models that rescale inside.
-PRESETS: dict[str, Sized] = {
+# "lite" is Google's, "imagenet" timm's default, "inception" maps to -1..1, "unit" to 0..1; "pixels" is for models that
+# rescale inside, "caffe" what keras.applications does for ResNet and VGG.
+_BASES: dict[str, Sized] = {
     "lite": google_lite,
     "imagenet": _imagenet,
     "inception": _inception,
-    "pixels": _pixels,
+    "pixels": _scaled((0.0,) * 3, (1.0,) * 3),
+    "unit": _scaled((0.0,) * 3, (255.0,) * 3),
+    "caffe": _scaled((103.939, 116.779, 123.68), (1.0,) * 3, "bgr"),
 }
+# What image_dataset_from_directory and flow_from_directory of Keras do by default.
+STRETCHES: dict[str, Interpolation] = {"stretch": "tensorflow", "nearest": "nearest"}
+PRESETS: dict[str, Sized] = _BASES | {
+    f"{name}-{stretch}": _whole(sized, interpolation)
+    for stretch, interpolation in STRETCHES.items()
+    for name, sized in _BASES.items()
+}
+PRESET_NAMES = f"{', '.join(_BASES)}, each perhaps with -{' or -'.join(STRETCHES)} behind it"

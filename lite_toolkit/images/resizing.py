@@ -1,6 +1,6 @@
-"""Images cut and resized to a size, as those do it who evaluate networks, and as MediaPipe does.
+"""Images cut and resized to a size, as those do it who evaluate networks, and as MediaPipe and TensorFlow do.
 
-Every filter but "mediapipe" is Pillow's and antialiased; that is what timm and Hugging Face evaluate with.
+Every other filter is Pillow's and antialiased; that is what timm and Hugging Face evaluate with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Positions = NDArray[np.floating[Any]]
     Crop = Literal["none", "before-resize", "after-resize", "after-stretch"]
-    Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "mediapipe"]
+    Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "mediapipe", "tensorflow"]
 else:  # Python 3.7 has no Literal; whoever decodes a spec leaves these to its own check
     Crop = Interpolation = Any
 
@@ -28,7 +28,7 @@ Sides = Tuple[int, int]  # (width, height), as Pillow has them
 
 CROPS: tuple[Crop, ...] = ("none", "before-resize", "after-resize", "after-stretch")
 PILLOW: tuple[Interpolation, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # its 0-5
-INTERPOLATIONS: tuple[Interpolation, ...] = (*PILLOW, "mediapipe")
+INTERPOLATIONS: tuple[Interpolation, ...] = (*PILLOW, "mediapipe", "tensorflow")
 MAXIMUM_RESIZED_PIXELS = 1 << 26  # 268 MB in Pillow: only an image shaped like a ribbon comes near it
 _STEPS = 32  # of a pixel, that OpenCV rounds positions to
 _BLOCK = 256  # pixels a side that are sampled at once, in 10 MB
@@ -62,6 +62,8 @@ def _resize(image: Image.Image, size: Sides, interpolation: Interpolation) -> Im
         )
     if interpolation == "mediapipe":
         return Image.fromarray(_as_mediapipe(np.asarray(image), size))
+    if interpolation == "tensorflow":
+        return Image.fromarray(_as_tensorflow(np.asarray(image), size))
     # Width first, as Pillow did until 12: 13 begins with the cheaper axis, which moves pixels by a few levels.
     kernel: Any = PILLOW.index(interpolation)
     return image.resize((size[0], image.height), kernel).resize(size, kernel)
@@ -75,6 +77,15 @@ def _as_mediapipe(pixels: NDArray[np.uint8], size: Sides) -> NDArray[np.uint8]:
     """
     ys, xs = (
         np.minimum(np.rint(np.arange(wanted) * (_STEPS * length / wanted)) / _STEPS, length - 1)
+        for length, wanted in zip(pixels.shape, reversed(size))
+    )
+    return sample(pixels, ys, xs)
+
+
+def _as_tensorflow(pixels: NDArray[np.uint8], size: Sides) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3), stretched as tf.image.resize does it by default, whose floats are rounded here."""
+    ys, xs = (
+        ((np.arange(wanted) + 0.5) * (length / wanted) - 0.5).clip(0, length - 1)
         for length, wanted in zip(pixels.shape, reversed(size))
     )
     return sample(pixels, ys, xs)

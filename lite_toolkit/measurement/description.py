@@ -18,6 +18,7 @@ from lite_toolkit.tflite import manifest, metadata
 from lite_toolkit.tflite.graph import Graph, Tensor, read_graph
 from lite_toolkit.tflite.metadata import Metadata
 
+_ADVICE = "pass --preprocessing if that is wrong"
 EVERYTHING = tuple(field.name for field in dataclasses.fields(PreprocessingSpec))
 
 
@@ -132,7 +133,9 @@ def find_preprocessing(
         spec = manifest.preprocessing(described)
         if spec.shape != image.shape[1:]:
             raise ModelError(f"the manifest says {spec.shape} (height, width, channels), the model {image.shape[1:]}")
-        return spec, None
+        basis = manifest.basis(described)
+        doubt = basis and not basis.certain and f"The preprocessing is not certain: {basis.reason}; {_ADVICE}."
+        return spec, doubt or None
     return _guess(image, told)
 
 
@@ -153,7 +156,7 @@ def _labels(found: Mapping[str, Any] | None, told: Metadata | None, model: Path)
 
 def _guess(image: TensorInfo, told: Metadata | None) -> tuple[PreprocessingSpec, str]:
     """For a model without manifest: metadata or a uint8 input tell mean and std; otherwise Lite's are assumed."""
-    spec, advice = _fitted(google_lite, image), "pass --preprocessing if that is wrong"
+    spec, advice = _fitted(google_lite, image), _ADVICE
     if told and told.normalization:
         mean, std = told.normalization.channels
         found = dataclasses.replace(spec, mean=mean, std=std)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `variants` shows figures and must not wait for numpy
     from lite_toolkit.measurement.latency import Second
@@ -43,6 +43,18 @@ def endpoint(tensor: "Endpoint") -> str:
     shape = "×".join(map(str, tensor.shape))
     quantized = "" if tensor.scale is None else f", scale {tensor.scale:.8g}, zero point {tensor.zero_point}"
     return f"{tensor.name} {tensor.dtype} {shape}{quantized}"
+
+
+def preprocessing(spec: Mapping[str, Any]) -> str:
+    """What is done to an image, from what a `PreprocessingSpec` wrote."""
+    crop, fraction = spec["crop"], spec["crop_fraction"]
+    part = "the whole image" if crop == "none" else f"the centre, {fraction:.3g} of it ({crop})"
+    mean, std = (" ".join(f"{value:g}" for value in dict.fromkeys(spec[name])) for name in ("mean", "std"))
+    values = "0..255" if (mean, std) == ("0", "1") else f"(x - {mean}) / {std}"
+    return (
+        f"{part}, {spec['interpolation']} to {spec['height']}×{spec['width']}, "
+        f"{spec['channel_order'].upper()}, values {values}"
+    )
 
 
 def optional(value: float | None, unit: str = "") -> str:

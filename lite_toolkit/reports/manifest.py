@@ -11,6 +11,7 @@ from lite_toolkit.measurement.loss import Assessment, Loss
 from lite_toolkit.quantization.mixed_precision import Trade
 from lite_toolkit.quantization.recipes import Recipe
 from lite_toolkit.tflite.inspection import Endpoint
+from lite_toolkit.tflite.manifest import Basis
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Manifest(Report):
     recipe: Recipe
     calibration: Calibration | None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing_basis: Basis | None = None
     input: Endpoint
     output: Endpoint
     mixed_precision: Trade | None = None

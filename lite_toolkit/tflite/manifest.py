@@ -3,9 +3,10 @@
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lite_toolkit import outputs
 from lite_toolkit.decoding import decode
@@ -15,6 +16,25 @@ from lite_toolkit.images.preprocessing import PreprocessingSpec
 
 SCHEMA = "lite-toolkit/manifest"
 _DISTRIBUTIONS = ("numpy", "pillow", "tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the preprocessing of a user's own model was chosen by.
+
+    Attributes:
+        how: "told" by the user, perhaps in a way that the network "contradicts"; read off its "graph"; "tried" on
+            images; or "assumed".
+        reason: what tells it, the rest of a sentence.
+    """
+
+    how: Literal["told", "contradicts", "graph", "tried", "assumed"]
+    reason: str
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is known."""
+        return self.how in ("told", "graph")
 
 
 def compose(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +85,16 @@ def preprocessing(found: Mapping[str, Any]) -> PreprocessingSpec:
         ModelError: it names none, or one that cannot be.
     """
     return decode(PreprocessingSpec, found.get("preprocessing"), "the manifest's preprocessing", ModelError)
+
+
+def basis(found: Mapping[str, Any]) -> Basis | None:
+    """What the preprocessing was chosen by; None where the manifest does not tell.
+
+    Raises:
+        ModelError: it tells something else.
+    """
+    told = found.get("preprocessing_basis")
+    return None if told is None else decode(Basis, told, "the manifest's preprocessing_basis", ModelError)
 
 
 def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lite_toolkit.images.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     MAXIMUM_SIDE,
+    PRESET_NAMES,
     PRESETS,
     PreprocessingSpec,
     Sized,
@@ -22,6 +23,7 @@ from lite_toolkit.images.preprocessing import (
 )
 from lite_toolkit.images.resizing import PILLOW, Crop, Interpolation, stretched
 
+_LEFT_OUT = PRESETS["pixels-stretch"](1).to_json()
 ProcessorType = Literal["EfficientNetImageProcessor", "EfficientNetImageProcessorFast", "EfficientNetImageProcessorPil"]
 Side = Annotated[int, between(1, MAXIMUM_SIDE)]
 
@@ -35,7 +37,7 @@ def named(name: str) -> Sized:
     if name in PRESETS:
         return PRESETS[name]
     if not Path(name).is_file():
-        raise ModelError(f"unknown preprocessing {name!r}: choose one of {', '.join(PRESETS)}, or a JSON file")
+        raise ModelError(f"unknown preprocessing {name!r}: choose one of {PRESET_NAMES}; or a JSON file")
     return load(Path(name)).with_size
 
 
@@ -63,7 +65,17 @@ def _from_any(document: Mapping[str, Any]) -> PreprocessingSpec:
     if "image_processor_type" in document or "image_mean" in document:
         return from_huggingface(document)
     inside = document.get("preprocessing")
-    return decode(PreprocessingSpec, inside if isinstance(inside, dict) else document, "preprocessing", ModelError)
+    return _from_ours(inside if isinstance(inside, dict) else document)
+
+
+def _from_ours(document: Mapping[str, Any]) -> PreprocessingSpec:
+    """Our own, or a part of it: the rest is the preset's "pixels-stretch", and the size is the model's anyway."""
+    if not document:
+        raise ModelError(f"preprocessing: must have some of {', '.join(_LEFT_OUT)}")
+    found = decode(PreprocessingSpec, {**_LEFT_OUT, **document}, "preprocessing", ModelError)
+    if max(found.std) < 1 and "std" in document:
+        raise ModelError(f"preprocessing: std {list(found.std)}: must be in units of 0..255, as mean")
+    return found
 
 
 @dataclass(frozen=True)

@@ -168,4 +168,7 @@ def convert(
     for skipped in result.skipped:
         warn(f"skipped {skipped}")
     report = Conversion.of(result)
+    basis = report.files[0].manifest.preprocessing_basis
+    if basis and not basis.certain:
+        warn(f"the preprocessing is not certain: {basis.reason}; pass --preprocessing if that is wrong")
     delivery.send(report.to_json(), lambda: tables.show(report, any(file.dataset for file in result.files)))

@@ -10,6 +10,10 @@ from lite_toolkit.reports.conversion import Conversion, File
 
 def show(result: Conversion, representative: bool) -> None:
     """The summary of `lite-toolkit convert`; `representative` is whether there were images."""
+    if (first := result.files[0].manifest).preprocessing_basis:
+        words = f"{figures.preprocessing(first.preprocessing)}: {first.preprocessing_basis.reason}"
+        print_facts([("preprocessing", words)])
+        print_facts([])
     for file in result.files:
         print_facts(_file_facts(file, result, representative))
         print_facts([])
