@@ -122,6 +122,11 @@ def from_file(
         raise ModelError(f"cannot load {path}: must be a .keras file or a SavedModel folder ({reason})") from error
 
 
+def run(function: Any, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """What a concrete function of one image gives for that image."""
+    return [found.numpy() for found in function(tf.constant(image))]
+
+
 def to_tflite(classifier: Classifier, output_name: str) -> bytes:
     """The float32 `.tflite`: batch 1, one signature `serving_default`: "image" -> `output_name`.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.conversion.float_model import run
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 
 Array = NDArray[np.float32]
@@ -92,7 +93,7 @@ def read(graph: Any) -> InputScaling:
     cast = [reader.outputs[0].dtype for _, reader in way if reader.type == "Cast"]
     pruned = graph.prune([image], layers)
     return InputScaling(
-        enter=lambda values: [found.numpy() for found in pruned(values)] if layers else [],
+        enter=lambda values: run(pruned, values) if layers else [],
         size=(image.shape[1], image.shape[2]),
         channels=image.shape[3],
         seen=_size([tuple(tensor.shape) for tensor in layers]),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.conversion.float_model import Classifier
+from lite_toolkit.conversion.float_model import Classifier, run
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.representative import RepresentativeDataset, load_representative
@@ -116,7 +116,7 @@ def _tried(
 ) -> Trial:
     """The preset on pixels (images, height, width, channels), RGB or grey."""
     inputs = spec.normalize(pixels[..., ::-1] if spec.channel_order == "bgr" else pixels)
-    scores = np.concatenate([classifier.function(one[np.newaxis])[0].numpy() for one in inputs])
+    scores = np.concatenate([run(classifier.function, one[np.newaxis])[0] for one in inputs])
     found = _probabilities(scores)
     top1 = None if truth is None else float((found.argmax(axis=1) == truth).mean())
     return Trial(preset, top1, _sense(found))
