@@ -301,7 +301,7 @@ def test_a_saved_model_that_computes_in_float16_is_told(tmp_path: Path) -> None:
 def test_integers_are_pixels() -> None:
     model = _ends((32, 32, 3), L.GlobalAveragePooling2D())
     image = keras.Input((32, 32, 3), dtype="uint8")
-    assert read(from_keras(keras.Model(image, model(L.Rescaling(1.0)(image)))).function).domain == "pixels"
+    assert read(from_keras(keras.Model(image, model(L.Rescaling(1.0)(image))))).domain == "pixels"
     image = keras.Input((32, 32, 3), dtype="int32")
     with pytest.raises(ModelError, match="takes int32 input: must be float32 or uint8"):
         from_keras(keras.Model(image, model(L.Rescaling(1.0)(image))))

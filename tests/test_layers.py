@@ -33,7 +33,10 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
         *("boundary", "headroom", "mixed_precision", "operators", "quantizer", "sensitivity", "walk", "writer"),
     },
     "measurement": {"layer_errors", "remedies"},
-    "conversion": {"float_model", "keras2", "keras_file", "origin", "pipeline", "saved_model"},
+    "conversion": {
+        *("expectation", "float_model", "input_scaling", "keras2", "keras_file", "origin", "pipeline", "saved_model"),
+        "trial",
+    },
 }
 
 MODULES = {

@@ -25,7 +25,7 @@ def expected(classifier: Classifier, request: Request, steps: Steps) -> tuple[Pr
         ImageError: the images to try cannot be used.
     """
     with steps.step("preprocessing"):
-        scaling = input_scaling.read(classifier.function)
+        scaling = input_scaling.read(classifier)
         domain = scaling.domain
     if request.preprocessing:
         return _told(request.preprocessing(scaling.size).for_channels(scaling.channels), scaling)
@@ -44,7 +44,7 @@ def _told(spec: PreprocessingSpec, scaling: InputScaling) -> tuple[Preprocessing
     clash = f"--preprocessing gives values of {_ends(spec.value_range)}, but the network"
     advice = f"pass {scaling.domain}, {scaling.domain}-stretch or nothing"
     if scaling.whole_numbers and (spec.mean, spec.std) != (own.mean, own.std):
-        raise ModelError(f"{clash} cuts its input to whole numbers: {advice}")
+        raise ModelError(f"{clash} takes whole numbers: {advice}")
     made_for, given = scaling.span(own), scaling.span(spec)
     sees = f"its first layer sees {_ends(given)} instead of {_ends(made_for)}"
     if not _ALMOST_NOTHING <= _extent(given) / (_extent(made_for) or 1) <= 1 / _ALMOST_NOTHING:

@@ -25,6 +25,7 @@ class Classifier:
         height, width: of the input in pixels.
         channels: 3 for RGB, 1 for grey.
         classes: number of scores.
+        integers: whether the network takes pixels in uint8.
     """
 
     function: Any
@@ -32,6 +33,7 @@ class Classifier:
     width: int
     channels: int
     classes: int
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class _Network:
             if spec.dtype == tf.uint8:
                 function = _without_integers(function)
         classes = function.outputs[0].shape[1]
-        return Classifier(function, height, width, channels, classes)
+        return Classifier(function, height, width, channels, classes, spec.dtype == tf.uint8)
 
 
 def from_keras(

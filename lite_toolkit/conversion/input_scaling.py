@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.conversion.float_model import run
+from lite_toolkit.conversion.float_model import Classifier, run
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 
 Array = NDArray[np.float32]
@@ -45,7 +45,7 @@ class InputScaling:
         size: height and width of the input.
         channels: of the input.
         seen: height and width of what the first layers see, where that is one image.
-        whole_numbers: whether the input is cut to whole numbers on the way.
+        whole_numbers: whether the network takes whole numbers, or makes its input such on the way.
     """
 
     enter: Callable[[Array], list[Array]]
@@ -85,8 +85,9 @@ class InputScaling:
         return [np.stack(values).reshape(len(_COLOURS), -1) for values in zip(*map(self.enter, pixels), strict=True)]
 
 
-def read(graph: Any) -> InputScaling:
-    """What a frozen function of one image, float32 (1, height, width, channels), does before its first layers."""
+def read(classifier: Classifier) -> InputScaling:
+    """What a network does before its first layers."""
+    graph = classifier.function
     (image,) = graph.inputs
     way = list(_way(image))
     layers = list({id(tensor): tensor for tensor, reader in way if reader.type in _LAYERS}.values())
@@ -94,10 +95,10 @@ def read(graph: Any) -> InputScaling:
     pruned = graph.prune([image], layers)
     return InputScaling(
         enter=lambda values: run(pruned, values) if layers else [],
-        size=(image.shape[1], image.shape[2]),
-        channels=image.shape[3],
+        size=(classifier.height, classifier.width),
+        channels=classifier.channels,
         seen=_size([tuple(tensor.shape) for tensor in layers]),
-        whole_numbers=any(dtype.is_integer for dtype in cast),
+        whole_numbers=classifier.integers or any(dtype.is_integer for dtype in cast),
     )
 
 

@@ -26,7 +26,7 @@ Classes = NDArray[np.int32]
 # By the number of channels; the narrowest first.
 CANDIDATES = {3: ("unit", "inception", "imagenet", "pixels", "caffe"), 1: ("unit", "inception", "pixels")}
 IMAGES = 64
-_AS_GOOD = 0.05  # of top-1: three of 64 images
+_AS_GOOD = 0.05  # of top-1: three of these images
 _USUAL = 6.0  # nats between the best and the next class: 2 to 12 in thirty networks of known scaling
 _UNUSUAL = 0.2  # what a factor of e from that costs: two more of these networks are judged wrong at 0 and at 0.4
 _BEYOND = 0.05  # of a range, by which interpolated values lie beside it

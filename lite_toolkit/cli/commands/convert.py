@@ -74,7 +74,8 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--preprocessing",
     metavar="NAME|FILE",
-    help="What the model expects, where its weights do not tell: lite, imagenet, inception, pixels or a JSON file.",
+    help="What the model expects, where neither weights nor graph tell: lite, imagenet, inception, pixels, unit or "
+    "caffe, perhaps with -stretch or -nearest behind it; or a JSON file.",
 )
 @click.option(
     "--output",
@@ -168,7 +169,4 @@ def convert(
     for skipped in result.skipped:
         warn(f"skipped {skipped}")
     report = Conversion.of(result)
-    basis = report.files[0].manifest.preprocessing_basis
-    if basis and not basis.certain:
-        warn(f"the preprocessing is not certain: {basis.reason}; pass --preprocessing if that is wrong")
     delivery.send(report.to_json(), lambda: tables.show(report, any(file.dataset for file in result.files)))

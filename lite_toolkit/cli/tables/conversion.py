@@ -1,6 +1,6 @@
 """`lite-toolkit convert`."""
 
-from lite_toolkit.cli.console import print_facts, print_notes
+from lite_toolkit.cli.console import print_facts, print_notes, warn
 from lite_toolkit.datasets.representative import FEWEST_TO_SPLIT
 from lite_toolkit.edgetpu.forecast import Target
 from lite_toolkit.quantization.mixed_precision import Trade
@@ -10,9 +10,11 @@ from lite_toolkit.reports.conversion import Conversion, File
 
 def show(result: Conversion, representative: bool) -> None:
     """The summary of `lite-toolkit convert`; `representative` is whether there were images."""
-    if (first := result.files[0].manifest).preprocessing_basis:
-        words = f"{figures.preprocessing(first.preprocessing)}: {first.preprocessing_basis.reason}"
-        print_facts([("preprocessing", words)])
+    first = result.files[0].manifest
+    if basis := first.preprocessing_basis:
+        if not basis.certain:
+            warn("the preprocessing is not certain, see the first line: pass --preprocessing if it is wrong")
+        print_facts([("preprocessing", f"{figures.preprocessing(first.preprocessing)}: {basis.reason}")])
         print_facts([])
     for file in result.files:
         print_facts(_file_facts(file, result, representative))
