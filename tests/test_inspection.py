@@ -13,6 +13,7 @@ import pytest
 from lite_toolkit import outputs
 from lite_toolkit.errors import ModelError
 from lite_toolkit.tflite import inspection
+from lite_toolkit.tflite.flatbuffer_writer import Numbers, Scalar, write
 from lite_toolkit.tflite.graph import Operator, Subgraph, Tensor, read_graph
 from lite_toolkit.tflite.inspection import inspect, operator_madds
 
@@ -252,3 +253,27 @@ def test_a_float_custom_operator_is_named() -> None:
     graph = read_graph(_public("posenet_mobilenet_v1_075_353_481_16_quant_decoder"))
     assert [operator.name for operator in inspection.float_operators(graph)] == ["PosenetDecoderOp"]
     assert inspection.boundary_operators(graph) == []
+
+
+def _custom(path: Path, code: str, entry: str = "") -> Path:
+    """A model of one custom operator, with an entry of metadata if it has a name; fields by schema.fbs."""
+    tensors = [{0: Numbers("i", (1, 4)), 3: name} for name in ("sound", "scores")]
+    graph = {0: tensors, 1: Numbers("i", [0]), 2: Numbers("i", [1]), 3: [{1: Numbers("i", [0]), 2: Numbers("i", [1])}]}
+    custom = {0: Scalar("b", 32), 1: code, 3: Scalar("i", 32)}
+    told = {6: [{0: entry}]} if entry else {}
+    path.write_bytes(write({0: Scalar("I", 3), 1: [custom], 2: [graph], 4: [{}], **told}, b"TFL3"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code", "entry", "needs"),
+    [
+        ("SignalWindow", "", ("LiteRT for Microcontrollers (TFLite Micro) alone: SignalWindow",)),
+        ("CIRCULAR_BUFFER", "", ("LiteRT for Microcontrollers (TFLite Micro) alone: CIRCULAR_BUFFER",)),
+        ("Mine", "COMPRESSION_METADATA", ("LiteRT for Microcontrollers (TFLite Micro) alone: COMPRESSION_METADATA",)),
+        ("ethos-u", "", ("LiteRT for Microcontrollers (TFLite Micro) or a delegate, with Arm's Ethos-U: ethos-u",)),
+        ("Signalling", "", ()),
+    ],
+)
+def test_what_only_microcontrollers_run_is_told(tmp_path: Path, code: str, entry: str, needs: tuple[str, ...]) -> None:
+    assert inspect(_custom(tmp_path / "a.tflite", code, entry)).needs == needs

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from lite_toolkit.tflite.graph import Graph, Operator, Subgraph, Tensor, read_gr
 from lite_toolkit.tflite.metadata import Metadata, archive
 from lite_toolkit.tflite.schema import OPERATORS
 
+# Custom operators and metadata by the names that tensorflow/tflite-micro and the makers of accelerators register.
+_MICRO = "LiteRT for Microcontrollers (TFLite Micro)"
+_RUNTIMES = {
+    "Signal[A-Z].*|CIRCULAR_BUFFER|TFLM_DECODE|COMPRESSION_METADATA": f"{_MICRO} alone",
+    "ethos-u": f"{_MICRO} or a delegate, with Arm's Ethos-U",
+    "NeutronGraph": f"{_MICRO} or a delegate, with NXP's Neutron",
+    "XC_.*": f"{_MICRO} alone, on XMOS's xcore",
+}
 FLOAT_TYPES = frozenset(("float16", "bfloat16", "float32", "float64"))
 
 Role = Literal["weights", "bias", "other"]
@@ -87,6 +96,7 @@ class Inspection:
         madds: multiply-adds of one inference at the stored shapes, see `operator_madds`.
         uncounted: number of operators by name that multiply too, but are left out of `madds`: recurrent layers,
             products of activations, and custom operators, in which a compiled model keeps its weights.
+        needs: the operators and metadata for which LiteRT on its own is not enough, and what runs them.
         metadata, associated_files, signatures: names.
         model_metadata: what the TFLite Model Metadata says.
         model_metadata_error: what is wrong with it; None where nothing is.
@@ -107,6 +117,7 @@ class Inspection:
     madds: int
     uncounted: dict[str, int]
     sizes: Sizes
+    needs: tuple[str, ...]
     metadata: tuple[str, ...]
     model_metadata: Metadata | None
     model_metadata_error: str | None
@@ -159,12 +170,21 @@ def inspect(path: Path | str) -> Inspection:
             sorted(Counter(operator.name for _, operator in _operators(graph) if _is_uncounted(operator)).items())
         ),
         sizes=_sizes(graph, constants, archive_bytes),
+        needs=tuple(_needs(graph)),
         metadata=tuple(entry.name for entry in graph.metadata),
         model_metadata=told,
         model_metadata_error=problem,
         associated_files=archive.names(graph.content),
         signatures=graph.signatures,
     )
+
+
+def _needs(graph: Graph) -> Iterator[str]:
+    """Which names tell of another runtime, and of which."""
+    names = [operator.name for _, operator in _operators(graph)] + [entry.name for entry in graph.metadata]
+    for pattern, runtime in _RUNTIMES.items():
+        if found := dict.fromkeys(name for name in names if re.fullmatch(pattern, name)):
+            yield f"{runtime}: {', '.join(found)}"
 
 
 def float_operators(graph: Graph) -> list[Operator]:

@@ -26,6 +26,7 @@ def show_inspection(found: Inspection) -> None:
         *(("input", figures.endpoint(tensor)) for tensor in found.inputs),
         *(("output", figures.endpoint(tensor)) for tensor in found.outputs),
         ("operators", ", ".join(f"{operator.name} {operator.count}" for operator in found.operators)),
+        *(("runs on", needed) for needed in found.needs),
         ("float operators", floats + boundary if floats else "none"),
         ("float tensors", str(found.float_tensors)),
         ("weights", _weights(found)),
