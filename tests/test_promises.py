@@ -108,7 +108,8 @@ def simulate(model: bytes, ranges: Mapping[str, tuple[float, float]], image: np.
         ranges: of its activations.
         image: normalised float32 (height, width, 3).
     """
-    graph = read_graph(model).subgraphs[0]
+    network = operators.Network(model)
+    graph = network.graph
     settled = {tensor.index: steps_over(ranges[tensor.name]) for tensor in graph.tensors if tensor.name in ranges}
     scales = {index: scale for index, (scale, _) in settled.items()}
 
@@ -132,7 +133,7 @@ def simulate(model: bytes, ranges: Mapping[str, tuple[float, float]], image: np.
                 [live[index] for index in sources], [scales[index] for index in sources], scales[output]
             )
         else:  # an average, exact for the 4 places of a small image
-            values = operators.compute(operator, graph, [live[sources[0]]]) * (scales[sources[0]] / scales[output])
+            values = network.outputs(operator, live)[output] * (scales[sources[0]] / scales[output])
         live[output] = stored(output, values, BOUNDS[str(operator.options.get("fused_activation_function", "NONE"))])
     return live[graph.outputs[0]][0] * scales[graph.outputs[0]]
 

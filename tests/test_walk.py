@@ -40,19 +40,12 @@ def float_model(request: pytest.FixtureRequest, convert: Convert) -> bytes:
 
 
 def test_operators_compute_what_the_runtime_does(float_model: bytes) -> None:
-    graph = read_graph(float_model).subgraphs[0]
-    image = images(1)
-    live = {graph.inputs[0]: image}
-    for operator in graph.operators:
-        if operator.name in operators.LINEAR:
-            weights, has_bias = graph.tensors[operator.inputs[1]].data(), operator.inputs[2:] not in ((), (-1,))
-            bias = graph.tensors[operator.inputs[2]].data() if has_bias else 0
-            result = operators.activate(operator, operators.linear(operator, live[operator.inputs[0]], weights) + bias)
-        else:
-            result = operators.compute(operator, graph, [live[index] for index in operator.inputs if index in live])
-        live[operator.outputs[0]] = result
+    network, image = operators.Network(float_model), images(1)
+    live = {network.graph.inputs[0]: image}
+    for operator in network.graph.operators:
+        live |= network.outputs(operator, live)
     expected = Model(float_model).scores(image[0])
-    np.testing.assert_allclose(live[graph.outputs[0]][0], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(live[network.graph.outputs[0]][0], expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 5)])

@@ -8,10 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lite_toolkit.conversion import tflite_file
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.measurement.description import describe
 from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
 from lite_toolkit.tflite.manifest import Basis
@@ -26,7 +28,7 @@ class Origin:
     """A classifier to convert.
 
     Attributes:
-        classifier: the network, in TensorFlow.
+        classifier: the network, in TensorFlow, or the content of a float32 `.tflite` that is taken as it is.
         preprocessing: what it expects.
         provenance: what the manifest says of where it comes from.
         scores: what it gives: "logits", "probabilities", or "scores" where nobody tells.
@@ -35,7 +37,7 @@ class Origin:
         basis: what the preprocessing was chosen by; None where it comes with the weights.
     """
 
-    classifier: "Classifier"
+    classifier: "Classifier | bytes"
     preprocessing: PreprocessingSpec
     provenance: Mapping[str, Any]
     scores: str
@@ -50,7 +52,11 @@ def origin_of(request: Request, steps: Steps) -> Origin:
     Raises:
         LiteToolkitError: a value that does not fit, or weights or a model that cannot be read.
     """
-    return _of_model(request, request.model, steps) if request.model else _of_variant(request, steps)
+    if request.model is None:
+        return _of_variant(request, steps)
+    written = request.model.suffix == tflite_file.SUFFIX and request.signature is None
+    of_file = _of_tflite if written else _of_model
+    return of_file(request, request.model, steps)
 
 
 def _of_variant(request: Request, steps: Steps) -> Origin:
@@ -91,14 +97,34 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
         classifier = from_file(path, request.input_size, request.signature, request.output_name)
     _check_labels(request.labels, classifier.classes)
     preprocessing, basis = expected(classifier, request, steps)
+    return _of_file(path, classifier, preprocessing, request.labels, (), basis)
+
+
+def _of_tflite(request: Request, path: Path, steps: Steps) -> Origin:
+    """A float32 `.tflite`, with what a manifest beside it or its own metadata tells."""
+    with steps.step("build"):
+        content = tflite_file.read(path, request.input_size)
+        about = describe(path, preprocessing=request.preprocessing, labels=request.labels)
+    labels = tuple(about.labels) if about.labels is not None else None
+    return _of_file(path, content, about.preprocessing, labels, about.notes, None)
+
+
+def _of_file(
+    path: Path,
+    classifier: "Classifier | bytes",
+    preprocessing: PreprocessingSpec,
+    labels: tuple[str, ...] | None,
+    notes: tuple[str, ...],
+    basis: Basis | None,
+) -> Origin:
     digest = _sha256_of(path)
     provenance = {
         "variant": None,
         "weights": {"source": path.name, "sha256": digest, "layout": None},
         "fresh_classifier": False,
     }
-    described = _metadata(path.name, digest, request.labels, preprocessing)
-    return Origin(classifier, preprocessing, provenance, "scores", described, (), basis)
+    described = _metadata(path.name, digest, labels, preprocessing)
+    return Origin(classifier, preprocessing, provenance, "scores", described, notes, basis)
 
 
 def _metadata(

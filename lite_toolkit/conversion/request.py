@@ -22,7 +22,7 @@ class Request:
     Attributes:
         recipes: one for each file to write; "float32" writes the float model itself.
         variant: of the network, as `names.variant` takes it; None for `model`.
-        model: a `.keras` or whole-model HDF5 file, or a SavedModel folder, instead of a variant.
+        model: a `.keras` or whole-model HDF5 file, a SavedModel folder or a float32 `.tflite`, instead of a variant.
         signature: of a SavedModel; None is "serving_default".
         output_name: which of the model's outputs are the scores, where it has several.
         weights, conventions: as `weights.loading.read_weights` takes them; None is "imagenet", and

@@ -93,7 +93,7 @@ def _operator_code(model: Any, code: int, version: int) -> int:
 
 
 def _rename(signatures: Any, side: Literal["inputs", "outputs"], index: int, outer: int) -> None:
-    for signature in signatures or ():
+    for signature in signatures:
         for tensor in getattr(signature, side):
             if tensor.tensorIndex == index:
                 tensor.tensorIndex = outer

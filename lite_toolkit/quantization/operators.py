@@ -1,6 +1,11 @@
-"""The float operators of the family's graphs, computed on batches."""
+"""The operators of a float graph, computed on the images of a batch.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+Tensors of all images are arrays of one image after the other: (images, height, width, channels) of a tensor
+(1, height, width, channels), and (images, 49, channels) of a tensor (49, channels).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,11 +13,55 @@ from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
 from lite_toolkit.networks.backend import tf
-from lite_toolkit.tflite.graph import Operator, Subgraph
+from lite_toolkit.runtime.interpreter import interpreter
+from lite_toolkit.tflite import surgery
+from lite_toolkit.tflite.graph import Operator, Subgraph, read_graph
 
 Array = NDArray[np.float32]
 
 BATCH = 16  # images at once: activations of one layer stay small beside those that are kept
+
+
+class Network:
+    """A float `.tflite` whose operators are computed one by one.
+
+    Those with weights are computed in batches, by TensorFlow; all others by the runtime itself, image by image, each as
+    a model of its own.
+
+    Attributes:
+        graph: the model's.
+    """
+
+    def __init__(self, float_model: bytes) -> None:
+        self.graph = read_graph(float_model).subgraphs[0]
+        others = [operator.index for operator in self.graph.operators if not is_linear(operator, self.graph)]
+        self._models = dict(surgery.operators(float_model, others))
+        self._interpreter = cache(lambda index: interpreter(self._models[index], 1))
+
+    def outputs(self, operator: Operator, live: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
+        """What an operator makes of the tensors `live`, by the numbers of its outputs; nothing of constants alone."""
+        if is_linear(operator, self.graph):
+            product = linear(operator, live[operator.inputs[0]], weights(operator, self.graph))
+            return {operator.outputs[0]: activate(operator, product + bias(operator, self.graph))}
+        if operator.index not in self._models:
+            return {}
+        sources = [live[index] for index in sorted(set(operator.inputs)) if index in live]
+        images = [self._run(operator.index, image) for image in zip(*sources, strict=True)]
+        return dict(zip(operator.outputs, map(np.stack, zip(*images, strict=True)), strict=True))
+
+    def _run(self, index: int, values: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
+        """One operator's outputs for one image."""
+        model = self._interpreter(index)
+        for details, value in zip(model.get_input_details(), values, strict=True):
+            model.set_tensor(details["index"], value.reshape(details["shape"]))
+        model.invoke()
+        found = [model.get_tensor(details["index"]) for details in model.get_output_details()]
+        return [value[0] if value.ndim and len(value) == 1 else value for value in found]
+
+
+def is_linear(operator: Operator, graph: Subgraph) -> bool:
+    """Whether an operator multiplies its input by float weights that the file holds."""
+    return operator.name in LINEAR and graph.tensors[operator.inputs[1]].is_constant
 
 
 def linear(operator: Operator, x: Array, weights: Array) -> Array:
@@ -83,40 +132,6 @@ def weights(operator: Operator, graph: Subgraph) -> Array:
     return np.array(graph.tensors[operator.inputs[1]].data(), np.float32)
 
 
-def evaluate(operator: Operator, graph: Subgraph, inputs: Sequence[Array]) -> Array:
-    """The output of an operator as the file has it.
-
-    Args:
-        operator: any of the family's.
-        graph: that it belongs to.
-        inputs: values of the inputs that are no constants.
-
-    Raises:
-        ModelError: an operator that is not one of the family's.
-    """
-    if operator.name in LINEAR:
-        product = linear(operator, inputs[0], weights(operator, graph))
-        return activate(operator, product + bias(operator, graph))
-    return compute(operator, graph, inputs)
-
-
-def compute(operator: Operator, graph: Subgraph, inputs: Sequence[Array]) -> Array:
-    """The output of an operator without weights.
-
-    Raises:
-        ModelError: an operator that is not one of the family's.
-    """
-    if operator.name not in _OTHERS:
-        raise ModelError(
-            f"operator {operator.index} {operator.name} is not one of {_known(LINEAR | _OTHERS)}: "
-            "--recipe int8-minmax takes any"
-        )
-    function = _OTHERS[operator.name]
-    constants = [graph.tensors[index].data() for index in operator.inputs if graph.tensors[index].is_constant]
-    result = _in_batches(lambda *parts: function(operator.options, constants, *parts), *inputs)
-    return activate(operator, result)
-
-
 def _in_batches(function: Callable[..., Any], *arrays: Array) -> Array:
     count = len(arrays[0])
     first = np.asarray(function(*(array[:BATCH] for array in arrays)))
@@ -138,12 +153,17 @@ def _convolution(options: Mapping[str, Any], x: Array, weights: Array) -> Any:
 
 
 def _depthwise(options: Mapping[str, Any], x: Array, weights: Array) -> Any:
-    kernel = weights.transpose(1, 2, 3, 0)  # (1, height, width, channels) -> (height, width, channels, 1)
-    return tf.nn.depthwise_conv2d(x, kernel, _strides(options), options["padding"])
+    # (1, height, width, outputs) -> (height, width, inputs, outputs of each)
+    kernel = weights.reshape(*weights.shape[1:3], x.shape[3], -1)
+    dilations = [options["dilation_h_factor"], options["dilation_w_factor"]]
+    return tf.nn.depthwise_conv2d(x, kernel, _strides(options), options["padding"], dilations=dilations)
 
 
-def _dense(options: Mapping[str, Any], x: Array, weights: Array) -> Any:  # noqa: ARG001
-    return x.reshape(len(x), -1) @ weights.T
+def _dense(options: Mapping[str, Any], x: Array, weights: Array) -> Any:
+    product = x.reshape(-1, weights.shape[1]) @ weights.T
+    if options.get("keep_num_dims"):
+        return product.reshape(*x.shape[:-1], len(weights))
+    return product.reshape(len(x), -1, len(weights)) if len(product) > len(x) else product
 
 
 def _known(registry: Iterable[object]) -> str:
@@ -154,17 +174,6 @@ LINEAR: dict[str, Callable[[Mapping[str, Any], Array, Array], Any]] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _dense,
-}
-_OTHERS: dict[str, Callable[..., Any]] = {
-    "ADD": lambda _options, constants, *x: x[0] + (x[1] if len(x) > 1 else constants[0]),
-    "MUL": lambda _options, constants, *x: x[0] * (x[1] if len(x) > 1 else constants[0]),
-    "MEAN": lambda options, constants, x: x.mean(tuple(constants[0].reshape(-1)), keepdims=options["keep_dims"]),
-    "LOGISTIC": lambda _options, _constants, x: tf.sigmoid(x),
-    "RELU": lambda _options, _constants, x: np.maximum(x, 0),
-    "RELU6": lambda _options, _constants, x: np.clip(x, 0, 6),
-    "PAD": lambda _options, constants, x: np.pad(x, constants[0]),
-    "RESHAPE": lambda _options, constants, x: x.reshape(len(x), *constants[0].reshape(-1)[1:]),
-    "SOFTMAX": lambda _options, _constants, x: tf.nn.softmax(x),
 }
 _ACTIVATIONS: dict[object, tuple[float | None, float | None]] = {
     "NONE": (None, None),

@@ -4,12 +4,20 @@ import re
 from collections.abc import Iterable
 
 from lite_toolkit.errors import RecipeError
+from lite_toolkit.quantization import kernels
+from lite_toolkit.quantization.recipes import Recipe
 from lite_toolkit.tflite.graph import Subgraph
 from lite_toolkit.tflite.layers import layer_name
 
 
-def in_float(graph: Subgraph, patterns: Iterable[str]) -> frozenset[int]:
-    """The indices of the operators that stay in float.
+def in_float(graph: Subgraph, recipe: Recipe) -> frozenset[int]:
+    """The indices of the operators that stay in float: those that the recipe names, and those without a kernel."""
+    without = {operator.index for operator in graph.operators if operator.name not in kernels.INT8}
+    return named(graph, recipe.in_float) | (without if recipe.format == "int8" else frozenset())
+
+
+def named(graph: Subgraph, patterns: Iterable[str]) -> frozenset[int]:
+    """The indices of the operators that match.
 
     Args:
         graph: of the float model.

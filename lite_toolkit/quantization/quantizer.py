@@ -1,6 +1,6 @@
 """Float `.tflite` -> quantized `.tflite`: observe ranges, write the file, set the types of its ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,13 +10,13 @@ from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.progress import Steps
 from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.headroom import widened
-from lite_toolkit.quantization.operators import LINEAR
-from lite_toolkit.quantization.precision import in_float
+from lite_toolkit.quantization.operators import is_linear
+from lite_toolkit.quantization.precision import in_float, named
 from lite_toolkit.quantization.ranges import Range, observe
 from lite_toolkit.quantization.recipes import InputOutput, Recipe
 from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters, write
-from lite_toolkit.tflite.graph import read_graph
+from lite_toolkit.tflite.graph import Subgraph, read_graph
 
 __all__ = ["quantize"]
 
@@ -46,22 +46,50 @@ def quantize(
         ModelError: the model has an operator that the recipe cannot quantize.
         RecipeError: the recipe keeps a layer in float that the model does not have.
     """
+    return next(choices(float_model, recipe, preprocessing, images, io, steps))[1]
+
+
+def choices(
+    float_model: bytes,
+    recipe: Recipe,
+    preprocessing: PreprocessingSpec,
+    images: Sequence[NDArray[np.float32]] = (),
+    io: InputOutput = "float32",
+    steps: Steps | None = None,
+) -> Iterator[tuple[Recipe, bytes]]:
+    """As `quantize`; and then, where the recipe walks, the model by the classic recipe, on what the walk has observed.
+
+    Yields:
+        A recipe, and the content of the file that it makes.
+    """
     graph = read_graph(float_model).subgraphs[0]
-    kept = in_float(graph, recipe.in_float)
-    # A name belongs to one operator's output.
-    kept_names = [graph.tensors[graph.operators[index].outputs[0]].name for index in sorted(kept)]
     if not recipe.calibrated:
-        return write(float_model, recipe.format, recipe.granularity, {}, kept_names)
+        kept = _outputs(graph, named(graph, recipe.in_float))
+        yield recipe, write(float_model, recipe.format, recipe.granularity, {}, kept)
+        return
     input_range = _input_range(preprocessing, recipe)
-    if recipe.walks:
-        chosen = choose_parameters(float_model, images, input_range, recipe, steps)
-        float_model = with_parameters(float_model, chosen)
-        ranges: Mapping[str, Range] = chosen.ranges
-    else:
-        ranges = observe(float_model, images, input_range)
+    if not recipe.walks:
+        chosen = Parameters(ranges=dict(observe(float_model, images, input_range)))
+        yield recipe, _calibrated(float_model, chosen, recipe, io)
+        return
+    chosen = choose_parameters(float_model, images, input_range, recipe, steps)
+    yield recipe, _calibrated(with_parameters(float_model, chosen), chosen, recipe, io)
+    yield recipe.classic, _calibrated(float_model, Parameters(ranges=chosen.extents), recipe.classic, io)
+
+
+def _calibrated(float_model: bytes, chosen: Parameters, recipe: Recipe, io: InputOutput) -> bytes:
+    """The quantized file of a model with the chosen parameters in it."""
+    graph = read_graph(float_model).subgraphs[0]
+    kept = in_float(graph, recipe)
     if (recipe.format, recipe.granularity) == ("int8", "channel"):
-        float_model = _with_headroom(float_model, ranges, kept)
-    return set_types(write(float_model, recipe.format, recipe.granularity, ranges, kept_names), io, ranges)
+        float_model = _with_headroom(float_model, chosen.ranges, kept)
+    written = write(float_model, recipe.format, recipe.granularity, chosen.ranges, _outputs(graph, kept))
+    return set_types(written, io, chosen.ranges)
+
+
+def _outputs(graph: Subgraph, kept: frozenset[int]) -> list[str]:
+    """The names of what operators write, which belong to one operator each."""
+    return [graph.tensors[graph.operators[index].outputs[0]].name for index in sorted(kept)]
 
 
 def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], kept: frozenset[int]) -> bytes:
@@ -69,7 +97,7 @@ def _with_headroom(float_model: bytes, ranges: Mapping[str, Range], kept: frozen
     graph = read_graph(float_model).subgraphs[0]
     wider = Parameters()
     for operator in graph.operators:
-        if operator.name in LINEAR and operator.index not in kept:
+        if is_linear(operator, graph) and operator.index not in kept:
             weights = widened(graph, operator, ranges[graph.tensors[operator.inputs[0]].name])
             if weights is not None:
                 wider.weights[operator.index] = weights

@@ -1,6 +1,7 @@
 """Ranges of activations, observed on the representative dataset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,17 @@ from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization.recipes import Criterion
 from lite_toolkit.runtime import interpreter as runtime
 
+Array = NDArray[np.float32]
 Range = tuple[float, float]
 
 SAMPLE = 100_000  # values that a range is chosen by
 SWEEPS = 2  # over both ends: a third changes nothing
-CANDIDATES = np.linspace(0.3, 1, 36)  # parts of the observed range
+ENDS_SAMPLE = 30_000  # the same where both ends are searched
+CANDIDATES = np.linspace(0.3, 1, 36, dtype=np.float32)  # parts of the observed range
+DEEP_CANDIDATES = np.geomspace(0.01, 1, 36, dtype=np.float32)  # the same of a minimum that hardly matters
 
 
-def observe(float_model: bytes, images: Iterable[NDArray[np.float32]], input_range: Range) -> Mapping[str, Range]:
+def observe(float_model: bytes, images: Iterable[Array], input_range: Range) -> Mapping[str, Range]:
     """Smallest and largest value that each activation takes.
 
     Args:
@@ -40,32 +44,71 @@ def observe(float_model: bytes, images: Iterable[NDArray[np.float32]], input_ran
         interpreter.set_tensor(source["index"], image[np.newaxis])
         interpreter.invoke()
         for name, index in activations.items():
-            least, most = _extent(interpreter.get_tensor(index), f"{name} for calibration image {number}")
+            least, most = extent(interpreter.get_tensor(index), f"{name} for calibration image {number}")
             low[name], high[name] = min(low[name], least), max(high[name], most)
     return {source["name"]: input_range} | {name: (low[name], high[name]) for name in activations}
 
 
-def search(values: NDArray[np.float32], criterion: Criterion, name: str = "an activation") -> Range:
+@dataclass(frozen=True)
+class View:
+    """How what reads a tensor sees it: the error that counts is the one behind its reader.
+
+    Attributes:
+        sample: some of a tensor's values, (images, ...); the same places of every tensor of one shape.
+        through: what the reader makes of such a sample.
+        ends: parts of the observed minimum and of the observed maximum that are tried, each end by itself; None where
+            both ends are moved together.
+    """
+
+    sample: Callable[[Array], Array]
+    through: Callable[[Array], Array]
+    ends: tuple[Array, Array] | None
+
+
+def search(
+    values: Array,
+    criterion: Criterion,
+    name: str = "an activation",
+    view: View | None = None,
+    observed: Range | None = None,
+) -> Range:
     """The range that serves the values best by a criterion; it holds 0.
 
     Args:
         values: of one activation, any shape.
         criterion: "minmax" clips nothing; "mse" minimises the mean squared error of rounding and clipping together.
         name: of the activation.
+        view: behind which the error is counted; by default it is that of the values themselves.
+        observed: their `extent`, where it is known.
 
     Raises:
         ModelError: a value is not finite.
     """
-    low, high = _holding_0(_extent(values, name))
+    view = view or PLAIN
+    low, high = _holding_0(observed or extent(values, name))
     if criterion == "minmax" or low == high:
         return low, high
-    drawn = sample(values)
-    costs = [_mean_squared_error(drawn, (low * part, high * part)) for part in CANDIDATES]
-    best = CANDIDATES[int(np.argmin(costs))]
-    return low * best, high * best
+    drawn = view.sample(values)
+    seen = view.through(drawn)
+
+    def cost(limits: Range) -> float:
+        return float(np.square(view.through(rounded(drawn, limits)) - seen).mean())
+
+    if view.ends is None:
+        return min(((low * part, high * part) for part in map(float, CANDIDATES)), key=cost)
+    return _search_ends(low * view.ends[0], high * view.ends[1], cost)
 
 
-def search_scores(scores: NDArray[np.float32], name: str) -> Range:
+def _search_ends(lows: Array, highs: Array, cost: Callable[[Range], float]) -> Range:
+    """The pair of ends of least cost, found one end after the other; the last ones are the widest."""
+    low, high = float(lows[-1]), float(highs[-1])
+    for _ in range(SWEEPS):
+        high = min(map(float, highs), key=lambda end: cost((low, end)))
+        low = min(map(float, lows), key=lambda end: cost((end, high)))
+    return low, high
+
+
+def search_scores(scores: Array, name: str) -> Range:
     """The range of logits (images, classes) that minimises the mean squared error of their differences.
 
     What all logits of an image have in common changes neither their order nor the softmax, so that it is no error.
@@ -74,15 +117,11 @@ def search_scores(scores: NDArray[np.float32], name: str) -> Range:
     Raises:
         ModelError: a score is not finite; the message has the tensor's `name`.
     """
-    low, high = _holding_0(_extent(scores, name))
-    best_low, best_high = low, high
-    for _ in range(SWEEPS):
-        best_high = min(high * CANDIDATES, key=lambda end: _centred_error(scores, (best_low, float(end))))
-        best_low = min(low * CANDIDATES, key=lambda end: _centred_error(scores, (float(end), best_high)))
-    return float(best_low), float(best_high)
+    low, high = _holding_0(extent(scores, name))
+    return _search_ends(low * CANDIDATES, high * CANDIDATES, lambda limits: _centred_error(scores, limits))
 
 
-def sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def sample(values: Array) -> Array:
     """At most `SAMPLE` of the values; the same places of every array of one size."""
     flat = values.reshape(-1)
     return flat if flat.size <= SAMPLE else flat[np.random.default_rng(0).integers(0, flat.size, SAMPLE)]
@@ -95,8 +134,12 @@ def steps(limits: Range) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-128 - low / scale), -128, 127))
 
 
-def _extent(values: NDArray[np.float32], where: str) -> Range:
-    """Smallest and largest value."""
+def extent(values: Array, where: str) -> Range:
+    """Smallest and largest value.
+
+    Raises:
+        ModelError: a value is not finite; the message says where it is.
+    """
     low, high = float(values.min()), float(values.max())
     # Both are NaN where any value is, which every later minimum and maximum would pass over.
     if not -runtime.LARGEST < low <= high < runtime.LARGEST:
@@ -108,19 +151,33 @@ def _holding_0(limits: Range) -> Range:
     return min(limits[0], 0.0), max(limits[1], 0.0)
 
 
-def _errors(values: NDArray[np.float32], limits: Range) -> NDArray[np.float32]:
+def rounded(values: Array, limits: Range) -> Array:
+    """Values at the steps over a range."""
     scale, zero_point = steps(limits)
-    rounded = (np.clip(np.rint(values / scale) + zero_point, -128, 127) - zero_point) * scale
-    return np.asarray(rounded - values, np.float32)
+    return np.asarray((np.clip(np.rint(values / scale) + zero_point, -128, 127) - zero_point) * scale, np.float32)
 
 
-def _mean_squared_error(values: NDArray[np.float32], limits: Range) -> float:
-    return float(np.square(_errors(values, limits)).mean())
-
-
-def _centred_error(scores: NDArray[np.float32], limits: Range) -> float:
-    errors = _errors(scores, limits)
+def _centred_error(scores: Array, limits: Range) -> float:
+    errors = rounded(scores, limits) - scores
     return float(np.square(errors - errors.mean(axis=1, keepdims=True)).mean())
+
+
+def _some(values: Array) -> Array:
+    return sample(values)[:ENDS_SAMPLE]
+
+
+def _swish(values: Array) -> Array:
+    return np.asarray(values / (1 + np.exp(np.minimum(-values, 80))), np.float32)
+
+
+def _hard_swish(values: Array) -> Array:
+    return np.asarray(values * np.clip(values / 6 + 0.5, 0, 1), np.float32)
+
+
+PLAIN = View(sample, lambda values: values, None)
+# All that lies far below 0 becomes 0.
+SWISH = View(_some, _swish, (DEEP_CANDIDATES, CANDIDATES))
+HARD_SWISH = View(_some, _hard_swish, (DEEP_CANDIDATES, CANDIDATES))
 
 
 def _activations(interpreter: Any) -> dict[str, int]:

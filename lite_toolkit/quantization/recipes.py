@@ -86,6 +86,11 @@ class Recipe:
         return replace(self, ranges=self.synthetic_ranges)
 
     @property
+    def classic(self) -> "Recipe":
+        """The recipe without any choice of weights or ranges."""
+        return replace(self, name=f"{self.name}-minmax", rounding="nearest", corrections=(), ranges="minmax")
+
+    @property
     def walks(self) -> bool:
         """Whether layers must be chosen one by one; otherwise the range that each activation takes is enough."""
         return self.calibrated and (self.rounding, self.corrections, self.ranges) != ("nearest", (), "minmax")

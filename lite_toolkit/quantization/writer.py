@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import MissingExtraError, ModelError
+from lite_toolkit.quantization.kernels import DISGUISES, RESHAPING
 from lite_toolkit.quantization.ranges import Range
 from lite_toolkit.quantization.recipes import Format, Granularity
 from lite_toolkit.quantization.walk import Parameters
@@ -22,6 +23,13 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "ai-edge-quantizer", "convert") from error
 
 _GRANULARITY: dict[Granularity, str] = {"channel": "CHANNELWISE", "tensor": "TENSORWISE"}
+
+
+class _Engine(quantizer.Quantizer):  # type: ignore[misc]
+    """ai-edge-quantizer, but that it does not load the model to see whether ranges are missing: none is."""
+
+    def _ensure_model_qsv_sufficient(self, calibration_result: Any) -> None:
+        pass
 
 
 def write(
@@ -45,7 +53,10 @@ def write(
     # It logs its own defaults and prints bars past any setting of ours.
     logging.getLogger("absl").setLevel(logging.ERROR)
     kept = [{"regex": f"^{re.escape(name)};?$", "operation": "*", "algorithm_key": "no_quantize"} for name in in_float]
-    engine = quantizer.Quantizer(float_model, [_configuration(form, granularity), *kept])
+    # Of int16 only what has no arithmetic has all its kernels.
+    disguises = {name: other for name, other in DISGUISES.items() if form == "int8" or name in RESHAPING}
+    disguised, codes = _disguised(float_model, disguises)
+    engine = _Engine(disguised, [_configuration(form, granularity), *kept])
     statistics = {name: _statistics(*limits) for name, limits in ranges.items()} or None
     try:
         with quiet(), np.errstate(over="raise"):
@@ -56,7 +67,30 @@ def write(
         ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"the model cannot be quantized to {form}: {' '.join(str(error).split())[:300]}") from error
-    return bytes(result.quantized_model)
+    written = bytes(result.quantized_model)
+    return _undisguised(written, codes) if codes else written
+
+
+def _disguised(float_model: bytes, disguises: Mapping[str, str]) -> tuple[bytes, dict[int, int]]:
+    """The model as today's schema has it, with operators that the engine does not know as others that it does; and what
+    they were, by the number of their codes, which the engine leaves where they are.
+    """
+    model = unpack(float_model)
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    codes = {}
+    for index, code in enumerate(model.operatorCodes):
+        disguise = disguises.get(names.get(code.builtinCode, ""))
+        if disguise:
+            codes[index] = code.builtinCode
+            code.builtinCode = getattr(schema.BuiltinOperator, disguise)
+    return pack(model), codes
+
+
+def _undisguised(written: bytes, codes: Mapping[int, int]) -> bytes:
+    model = unpack(written)
+    for index, code in codes.items():
+        model.operatorCodes[index].builtinCode = code
+    return pack(model)
 
 
 def with_parameters(float_model: bytes, chosen: Parameters) -> bytes:

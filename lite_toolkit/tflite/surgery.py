@@ -1,7 +1,7 @@
 """A `.tflite` taken apart and put together, and rewritten so that its layers can be watched, or fed one by one."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,11 @@ except ModuleNotFoundError as error:  # tflite-runtime has no such tools
 
 
 def unpack(model: bytes) -> Any:
-    """The model as objects that can be changed."""
+    """The model as objects that can be changed; those of an older schema as today's has them."""
     unpacked = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    for code in unpacked.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+    unpacked.signatureDefs = unpacked.signatureDefs or []
     for buffer in unpacked.buffers:
         if buffer.data is not None:  # a bytearray or list is written byte by byte, in Python
             buffer.data = np.asarray(buffer.data, np.uint8)
@@ -63,8 +66,8 @@ def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
     return pack(unpacked)
 
 
-def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each operator of the main subgraph, by its number, as a model of its own.
+def operators(model: bytes, wanted: Collection[int] | None = None) -> Iterator[tuple[int, bytes]]:
+    """Each operator of the main subgraph, or those of the numbers wanted, by its number, as a model of its own.
 
     What an operator reads are inputs, and what it writes outputs, of the same shapes and types. Constants stay inside,
     and with them the operators that compute constants, such as the DEQUANTIZE of float16 weights: these have no model.
@@ -81,7 +84,7 @@ def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
         if read and read <= constant:
             constant |= {int(number) for number in operator.outputs}
             makers |= {int(number): [*needed, operator] for number in operator.outputs}
-        else:
+        elif wanted is None or index in wanted:
             yield index, _cut(unpacked, [*needed, operator], sorted(read - constant))
 
 

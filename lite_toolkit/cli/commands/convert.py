@@ -38,7 +38,7 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--variant", help="Network to build: see `lite-toolkit variants`; or KerasCV's, timm's or Hugging Face's name."
 )
-@click.option("--model", type=ANY_PATH, help="Your own .keras or .h5 file or SavedModel folder instead.")
+@click.option("--model", type=ANY_PATH, help="Your own .keras, .h5 or float .tflite file or SavedModel folder instead.")
 @click.option("--signature", metavar="NAME", help="Of a SavedModel; by default serving_default.")
 @click.option("--output-name", metavar="NAME", help="Of a model with several outputs: which are the scores.")
 @_formats
