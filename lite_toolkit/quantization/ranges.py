@@ -12,13 +12,14 @@ from lite_toolkit.quantization.recipes import Criterion
 from lite_toolkit.runtime import interpreter as runtime
 
 Array = NDArray[np.float32]
+Double = NDArray[np.float64]
 Range = tuple[float, float]
 
 SAMPLE = 100_000  # values that a range is chosen by
 SWEEPS = 2  # over both ends: a third changes nothing
 ENDS_SAMPLE = 30_000  # the same where both ends are searched
-CANDIDATES = np.linspace(0.3, 1, 36, dtype=np.float32)  # parts of the observed range
-DEEP_CANDIDATES = np.geomspace(0.01, 1, 36, dtype=np.float32)  # the same of a minimum that hardly matters
+CANDIDATES = np.linspace(0.3, 1, 36)  # parts of the observed range
+DEEP_CANDIDATES = np.geomspace(0.01, 1, 36)  # the same of a minimum that hardly matters
 
 
 def observe(float_model: bytes, images: Iterable[Array], input_range: Range) -> Mapping[str, Range]:
@@ -62,7 +63,7 @@ class View:
 
     sample: Callable[[Array], Array]
     through: Callable[[Array], Array]
-    ends: tuple[Array, Array] | None
+    ends: tuple[Double, Double] | None
 
 
 def search(
@@ -99,7 +100,7 @@ def search(
     return _search_ends(low * view.ends[0], high * view.ends[1], cost)
 
 
-def _search_ends(lows: Array, highs: Array, cost: Callable[[Range], float]) -> Range:
+def _search_ends(lows: Double, highs: Double, cost: Callable[[Range], float]) -> Range:
     """The pair of ends of least cost, found one end after the other; the last ones are the widest."""
     low, high = float(lows[-1]), float(highs[-1])
     for _ in range(SWEEPS):
