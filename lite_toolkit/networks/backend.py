@@ -1,6 +1,7 @@
 """TensorFlow and Keras, imported in one place: quietly, and with a clear error where they are missing."""
 
 import os
+from typing import Any
 
 from lite_toolkit.errors import LiteToolkitError, MissingExtraError
 from lite_toolkit.streams import quiet
@@ -23,4 +24,11 @@ if keras.backend.backend() != "tensorflow":
         f"Keras runs on {keras.backend.backend()!r} here: set KERAS_BACKEND=tensorflow, which writes .tflite files"
     )
 
-__all__ = ["keras", "tf"]
+__all__ = ["gelu_new", "keras", "tf"]
+
+
+# Here, so that every file of Keras that names it can be loaded.
+@keras.saving.register_keras_serializable("lite_toolkit")  # type: ignore[untyped-decorator]
+def gelu_new(x: Any) -> Any:
+    """GELU by its approximation with tanh, as in BERT's and GPT-2's original code."""
+    return keras.activations.gelu(x, approximate=True)

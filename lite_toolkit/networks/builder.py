@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.networks.architectures import MINIMUM_INPUT_SIZE, BlockSpec, ModelSpec, Padding
-from lite_toolkit.networks.backend import keras
+from lite_toolkit.networks.backend import gelu_new, keras
 
 Tensor = Any  # Keras ships no types
 
@@ -276,12 +276,6 @@ def _same(side: int | None, kernel: int) -> tuple[int, int] | None:
 def _is_probability(layer: Any) -> bool:
     """Whether a layer is a classifier that gives probabilities."""
     return layer.name == "predictions" and layer.activation is not keras.activations.linear
-
-
-@keras.saving.register_keras_serializable("lite_toolkit")  # type: ignore[untyped-decorator]
-def gelu_new(x: Tensor) -> Tensor:
-    """GELU by its approximation with tanh, as in BERT's and GPT-2's original code."""
-    return keras.activations.gelu(x, approximate=True)
 
 
 _FUNCTIONS = {"gelu_new": gelu_new}
