@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow", reason="building a network needs TensorFlow")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
 import lite_toolkit  # noqa: E402
-from lite_toolkit.errors import LiteToolkitError, WeightsError  # noqa: E402
+from lite_toolkit.errors import LiteToolkitError, UnknownVariantError, WeightsError  # noqa: E402
 from lite_toolkit.networks.architectures import VARIANTS  # noqa: E402
 from lite_toolkit.networks.builder import features, loss  # noqa: E402
 from lite_toolkit.weights import presets  # noqa: E402
@@ -151,7 +151,28 @@ def test_configurations_that_transformers_cannot_build_are_one_line(
     assert str(refused.value).startswith(str(file))
 
 
-@pytest.mark.parametrize("content", ["[]", '{"model_type": "vit"}'])
+@pytest.mark.parametrize("name", ["efficientnetlite_b1", "efficientnet_b2a", "google/efficientnet-b1"])
+def test_a_name_is_that_network_with_a_classifier(name: str) -> None:
+    network, weights = presets.find(name)
+    side = network.spec.resolution
+    assert (network.spec, weights) == (lite_toolkit.variant(name), "imagenet")
+    assert (network.classes, network.input_shape) == (1000, (side, side, 3))
+
+
+def test_what_is_neither_name_nor_preset_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UnknownVariantError, match="did you mean 'efficientnetlite_b"):
+        lite_toolkit.from_preset("efficientnetlite_b9")
+    with pytest.raises(WeightsError, match=r"is the name of no preset, and a folder without a config\.json"):
+        lite_toolkit.from_preset(tmp_path)
+
+
+def test_timms_saved_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architecture": "tf_efficientnet_es", "num_classes": 7}')
+    network, weights = presets.find(tmp_path)
+    assert (network.spec, network.classes, weights) == (VARIANTS["es"], 7, str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["[]", '{"model_type": "vit"}', '{"config": 3}'])
 def test_configurations_of_other_networks_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(WeightsError, match="describes no network"):

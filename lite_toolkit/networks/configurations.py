@@ -66,7 +66,8 @@ def read(document: Mapping[str, Any]) -> Configuration | None:
     """
     if document.get("model_type") == "efficientnet":
         return from_huggingface(document)
-    if "stackwise_kernel_sizes" in (inner := document.get("config", document)):
+    inner = document.get("config", document)
+    if isinstance(inner, dict) and "stackwise_kernel_sizes" in inner:
         return from_keras_hub(inner) if "stackwise_block_types" in inner else from_keras_cv(inner)
     return None
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from lite_toolkit.errors import WeightsError
+from lite_toolkit.errors import UnknownVariantError, WeightsError
 from lite_toolkit.networks import configurations, names
 from lite_toolkit.networks.configurations import Configuration, InputShape
 from lite_toolkit.weights import processor, sources
@@ -25,8 +25,9 @@ def from_preset(
     """The keras.Model of a preset.
 
     Args:
-        preset: a name that `variant` takes, or one of other weights that timm or KerasHub publish; or a folder with a
-            `config.json` of transformers, timm, KerasCV or KerasHub, or such a file, with the weights beside it.
+        preset: a name that `variant` takes, or one of other weights that timm or KerasHub publish, whose classifier has
+            1000 classes; or a folder with a `config.json` of transformers, timm, KerasCV or KerasHub, or such a file,
+            with the weights beside it.
         load_weights: give it the preset's weights, which may be downloaded; else seeded random ones.
         classes: outputs of the classifier. By default the preset's own, and a backbone has none; another number than
             the weights have keeps the backbone and starts a fresh, seeded classifier.
@@ -64,7 +65,12 @@ def find(preset: str | Path) -> tuple[Configuration, str]:
     path = Path(preset)
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
-        spec, weights = names.preset(str(preset))
+        try:
+            spec, weights = names.preset(str(preset))
+        except UnknownVariantError as error:
+            if path.is_dir():
+                raise WeightsError(f"{path} is the name of no preset, and a folder without a config.json") from error
+            raise
         return Configuration(spec, (spec.resolution, spec.resolution, spec.channels), 1000), weights
     config = sources.read_object(file)
     timm = isinstance(config.get("architecture"), str)
