@@ -170,10 +170,10 @@ def _shapes(spec: ModelSpec) -> list[tuple[object, ...]]:
 
 
 def _labels(source: Source, argument: str, classes: int | None) -> tuple[str, ...] | None:
+    if argument == "imagenet":
+        return labels.imagenet()
     told = source.network.labels if source.network else None
-    if told and len(told) == classes:
-        return told
-    return labels.imagenet() if argument == "imagenet" else None
+    return told if told and len(told) == classes else None
 
 
 def _evaluated(spec: ModelSpec, preprocessing: PreprocessingSpec) -> PreprocessingSpec:
