@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("tensorflow", reason="building a network needs TensorFlow")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
@@ -109,6 +110,20 @@ def test_weights_are_left_random_where_they_are_not_asked_for(grey: Path) -> Non
     assert not np.array_equal(first[0], second[0])
 
 
+def test_the_image_processor_beside_the_weights_may_be_any(grey: Path, tmp_path: Path) -> None:
+    for file in grey.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    config = {
+        "do_resize": False,
+        "do_center_crop": True,
+        "crop_size": {"height": 50, "width": 60},
+        "image_mean": [0] * 3,
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    lite_toolkit.from_preset(tmp_path)
+    assert lite_toolkit.image_processor(tmp_path)(Image.new("RGB", (20, 30))).shape == (50, 60, 3)
+
+
 def test_another_number_of_classes_starts_a_fresh_classifier(grey: Path) -> None:
     own, fresh = (lite_toolkit.from_preset(grey, classes=classes) for classes in (None, 4))
     assert (own.output_shape, fresh.output_shape) == ((None, 10), (None, 4))
@@ -166,10 +181,19 @@ def test_what_is_neither_name_nor_preset_is_one_line(tmp_path: Path) -> None:
         lite_toolkit.from_preset(tmp_path)
 
 
-def test_timms_saved_folder(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"architecture": "tf_efficientnet_es", "num_classes": 7}')
+@pytest.mark.parametrize(
+    ("architecture", "name", "conventions"),
+    [
+        ("tf_efficientnet_es", "es", ("same", 1e-3)),
+        ("efficientnet_b6", "b6", ("symmetric", 1e-5)),
+        ("efficientnet_b0", "efficientnet_b0", ("symmetric", 1e-5)),
+    ],
+)
+def test_timms_saved_folder(architecture: str, name: str, conventions: tuple[str, float], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": architecture, "num_classes": 7}))
     network, weights = presets.find(tmp_path)
-    assert (network.spec, network.classes, weights) == (VARIANTS["es"], 7, str(tmp_path))
+    assert (network.spec.name, network.classes, weights) == (name, 7, tmp_path)
+    assert (network.spec.padding, network.spec.epsilon) == conventions
 
 
 @pytest.mark.parametrize("content", ["[]", '{"model_type": "vit"}', '{"config": 3}'])

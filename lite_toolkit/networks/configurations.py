@@ -183,12 +183,16 @@ class _Timm:
 def from_timm(config: object) -> Configuration:
     """The network that timm's `save_for_hf` names; of 0 classes it gives the pooled features.
 
+    It pads and normalises as TensorFlow does where its name begins with "tf_", else as PyTorch does.
+
     Raises:
         UnknownVariantError: its architecture is none of the family.
         ModelError: a value is wrong.
     """
     found = decode(_Timm, config, _TITLE, ModelError, exact=False)
-    spec = variant(found.architecture)
+    tensorflow = found.architecture.startswith("tf_")
+    conventions = {"padding": "same", "epsilon": 1e-3} if tensorflow else {"padding": "symmetric", "epsilon": 1e-5}
+    spec = dataclasses.replace(variant(found.architecture), **conventions)  # type: ignore[arg-type]
     shape = spec.resolution, spec.resolution, spec.channels
     return Configuration(spec, shape, found.num_classes or None, pooling=True)
 

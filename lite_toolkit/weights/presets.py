@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 from lite_toolkit.errors import UnknownVariantError, WeightsError
 from lite_toolkit.networks import configurations, names
+from lite_toolkit.networks.architectures import ModelSpec
 from lite_toolkit.networks.configurations import Configuration, InputShape
-from lite_toolkit.weights import processor, sources
+from lite_toolkit.weights import checkpoints, processor, sources
 from lite_toolkit.weights.loading import assign, read_weights
+from lite_toolkit.weights.matching import Variables, match
 
 KERAS_CHECKPOINT = "model.weights.h5"  # beside a preset's config.json
 
@@ -42,13 +44,13 @@ def from_preset(
     """
     from lite_toolkit.networks.builder import build
 
-    network, argument = find(preset)
-    weights = read_weights(network.spec, argument if load_weights else "none")
-    if load_weights and classes is None and weights.classes != network.classes and network.classes is not None:
-        held = f"a classifier of {weights.classes} classes" if weights.classes else "no classifier"
-        raise WeightsError(f"{weights.name} has {held}, not of {network.classes}: pass classes for a fresh one")
+    network, source = find(preset)
+    spec, variables, found = _weights(network.spec, source) if load_weights else (network.spec, {}, None)
+    if load_weights and classes is None and network.classes not in (None, found):
+        held = f"a classifier of {found} classes" if found else "no classifier"
+        raise WeightsError(f"{source}: the weights have {held}, not of {network.classes}: pass classes for a fresh one")
     model = build(
-        weights.spec,
+        spec,
         classes=classes or network.classes,
         activation=activation,
         pooling=network.pooling,
@@ -56,12 +58,15 @@ def from_preset(
         include_rescaling=network.include_rescaling if include_rescaling is None else include_rescaling,
         seed=seed,
     )
-    assign(model, weights.variables, fresh_head=(classes or network.classes) != weights.classes)
+    assign(model, variables, fresh_head=(classes or network.classes) != found)
     return model
 
 
-def find(preset: str | Path) -> tuple[Configuration, str]:
-    """The network of a preset, and its weights as `read_weights` takes them; the errors are those of `from_preset`."""
+def find(preset: str | Path) -> tuple[Configuration, str | Path]:
+    """The network of a preset, and its weights: as `read_weights` takes them, or where they are on this disk.
+
+    The errors are those of `from_preset`.
+    """
     path = Path(preset)
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
@@ -78,7 +83,19 @@ def find(preset: str | Path) -> tuple[Configuration, str]:
     if network is None:
         raise WeightsError(f"{file} describes no network of transformers, timm, KerasCV or KerasHub that is known")
     keras = file.parent / KERAS_CHECKPOINT
-    return network, str(keras if keras.is_file() else file.parent)
+    return network, keras if keras.is_file() else file.parent
+
+
+def _weights(spec: ModelSpec, source: str | Path) -> tuple[ModelSpec, Variables, int | None]:
+    """The network as the weights need it, its variables and number of classes.
+
+    Weights on this disk have told the network already, and may lie beside an image processor of any kind.
+    """
+    if isinstance(source, Path):
+        matched = match(checkpoints.read(source), spec)
+        return spec, matched.variables, matched.classes
+    weights = read_weights(spec, source)
+    return weights.spec, weights.variables, weights.classes
 
 
 def image_processor(preset: str | Path) -> processor.ImageProcessor:
