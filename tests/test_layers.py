@@ -35,7 +35,7 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
     "measurement": {"layer_errors", "remedies"},
     "conversion": {
         *("expectation", "float_model", "input_scaling", "keras2", "keras_file", "origin", "pipeline", "saved_model"),
-        "trial",
+        *("input_folding", "trial"),
     },
 }
 
@@ -123,6 +123,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
             {
                 *("networks.builder", "conversion.float_model", "quantization.operators", "quantization.walk"),
                 *("conversion.keras2", "conversion.keras_file", "conversion.saved_model", "weights.checkpoints"),
+                "conversion.input_folding",
             },
         ),
         ("tf_keras", {"conversion.keras2"}),

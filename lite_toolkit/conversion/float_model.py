@@ -285,6 +285,11 @@ def _without_integers(function: Any) -> Any:
             for name in ("SrcT", "DstT", "Truncate"):
                 del node.attr[name]
             node.attr["T"].type = tf.float32.as_datatype_enum
+    return imported(graph, function)
+
+
+def imported(graph: Any, function: Any) -> Any:
+    """A concrete function of a changed graph, from the inputs to the outputs of that function."""
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
     ends = (
         [wrapped.graph.get_tensor_by_name(tensor.name) for tensor in side]

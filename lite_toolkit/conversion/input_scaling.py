@@ -89,9 +89,9 @@ def read(classifier: Classifier) -> InputScaling:
     """What a network does before its first layers."""
     graph = classifier.function
     (image,) = graph.inputs
-    way = list(_way(image))
-    layers = list({id(tensor): tensor for tensor, reader in way if reader.type in _LAYERS}.values())
-    cast = [reader.outputs[0].dtype for _, reader in way if reader.type == "Cast"]
+    found = list(way(image))
+    layers = list({id(tensor): tensor for tensor, _, is_layer in found if is_layer}.values())
+    cast = [reader.outputs[0].dtype for _, reader, _ in found if reader.type == "Cast"]
     pruned = graph.prune([image], layers)
     return InputScaling(
         enter=lambda values: run(pruned, values) if layers else [],
@@ -102,13 +102,13 @@ def read(classifier: Classifier) -> InputScaling:
     )
 
 
-def _way(tensor: Any) -> Iterator[tuple[Any, Any]]:
-    """Every tensor with values of the input, and an operator that reads it, as far as the first layers."""
+def way(tensor: Any) -> Iterator[tuple[Any, Any, bool]]:
+    """Every tensor with values of the input, an operator that reads it, and whether that is one of the first layers."""
     waiting, met = [tensor], set()
     while waiting:
         tensor = waiting.pop()
         for reader in tensor.consumers():
-            yield tensor, reader
+            yield tensor, reader, reader.type in _LAYERS
             if reader.type not in _LAYERS | _SHAPES and reader.name not in met:
                 met.add(reader.name)
                 waiting.extend(reader.outputs)

@@ -93,6 +93,7 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
     with steps.step("build"):
         from lite_toolkit.conversion.expectation import expected
         from lite_toolkit.conversion.float_model import from_file
+        from lite_toolkit.conversion.input_folding import folded
 
         classifier = from_file(path, request.input_size, request.signature, request.output_name)
     _check_labels(request.labels, classifier.classes)
@@ -124,7 +125,7 @@ def _of_file(
         "fresh_classifier": False,
     }
     described = _metadata(path.name, digest, labels, preprocessing)
-    return Origin(classifier, preprocessing, provenance, "scores", described, notes, basis)
+    return Origin(folded(classifier), preprocessing, provenance, "scores", described, notes, basis)
 
 
 def _metadata(
