@@ -98,7 +98,7 @@ def _of_model(request: Request, path: Path, steps: Steps) -> Origin:
         classifier = from_file(path, request.input_size, request.signature, request.output_name)
     _check_labels(request.labels, classifier.classes)
     preprocessing, basis = expected(classifier, request, steps)
-    return _of_file(path, classifier, preprocessing, request.labels, (), basis)
+    return _of_file(path, folded(classifier), preprocessing, request.labels, (), basis)
 
 
 def _of_tflite(request: Request, path: Path, steps: Steps) -> Origin:
@@ -125,7 +125,7 @@ def _of_file(
         "fresh_classifier": False,
     }
     described = _metadata(path.name, digest, labels, preprocessing)
-    return Origin(folded(classifier), preprocessing, provenance, "scores", described, notes, basis)
+    return Origin(classifier, preprocessing, provenance, "scores", described, notes, basis)
 
 
 def _metadata(

@@ -12,7 +12,7 @@ from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.headroom import widened
 from lite_toolkit.quantization.operators import is_linear
 from lite_toolkit.quantization.precision import in_float, named
-from lite_toolkit.quantization.ranges import Range, observe
+from lite_toolkit.quantization.ranges import Range, first_sum, observe
 from lite_toolkit.quantization.recipes import InputOutput, Recipe
 from lite_toolkit.quantization.walk import Parameters, choose_parameters
 from lite_toolkit.quantization.writer import with_parameters, write
@@ -69,7 +69,8 @@ def choices(
         return
     input_range = _input_range(preprocessing, recipe)
     if not recipe.walks:
-        chosen = Parameters(ranges=dict(observe(float_model, images, input_range)))
+        known = first_sum(graph, input_range) if recipe.format == "int8" else {}
+        chosen = Parameters(ranges={**observe(float_model, images, input_range), **known})
         yield recipe, _calibrated(float_model, chosen, recipe, io)
         return
     chosen = choose_parameters(float_model, images, input_range, recipe, steps)

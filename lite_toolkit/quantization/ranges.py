@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization.recipes import Criterion
 from lite_toolkit.runtime import interpreter as runtime
+from lite_toolkit.tflite.graph import Subgraph
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -48,6 +49,23 @@ def observe(float_model: bytes, images: Iterable[Array], input_range: Range) -> 
             least, most = extent(interpreter.get_tensor(index), f"{name} for calibration image {number}")
             low[name], high[name] = min(low[name], least), max(high[name], most)
     return {source["name"]: input_range} | {name: (low[name], high[name]) for name in activations}
+
+
+def first_sum(graph: Subgraph, input_range: Range) -> dict[str, Range]:
+    """The range of the input's sum with a constant, by its name, where there is one: it is the same for every image.
+
+    Pixels less a whole number keep their steps so. Less 127.5 each would lie between two, and all be rounded the same
+    way: half a step more at both ends lets errors cancel.
+    """
+    found = {}
+    for operator in graph.operators:
+        others = [graph.tensors[index] for index in operator.inputs if index not in graph.inputs]
+        if operator.name == "ADD" and len(operator.inputs) == 2 and [one.is_constant for one in others] == [True]:
+            added = others[0].data()
+            margin = 0.0 if (added == np.rint(added)).all() else (input_range[1] - input_range[0]) / 255 / 2
+            limits = input_range[0] + float(added.min()) - margin, input_range[1] + float(added.max()) + margin
+            found[graph.tensors[operator.outputs[0]].name] = limits
+    return found
 
 
 @dataclass(frozen=True)

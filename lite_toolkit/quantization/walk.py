@@ -24,6 +24,7 @@ from lite_toolkit.quantization.ranges import (
     Range,
     View,
     extent,
+    first_sum,
     rounded,
     search,
     search_scores,
@@ -113,6 +114,7 @@ class _Walk:
         """Visit every operator; float32 images (n, height, width, 3)."""
         self.chosen.extents[self.graph.tensors[self.graph.inputs[0]].name] = input_range
         self.keep(self.graph.inputs[0], images, images, input_range)
+        self.chosen.ranges |= first_sum(self.graph, input_range) if self.recipe.format == "int8" else {}
         last_use = self.graph.last_uses
         for operator in progress.track(self.graph.operators, len(self.graph.operators)):
             rounds = operators.is_linear(operator, self.graph) and operator.index not in self.kept
