@@ -22,9 +22,9 @@ from lite_toolkit.conversion.float_model import from_keras, to_tflite
 from lite_toolkit.measurement.layer_errors import measure
 from lite_toolkit.networks.backend import keras
 from lite_toolkit.quantization import recipes
-from lite_toolkit.quantization.ranges import observe
-from lite_toolkit.quantization.walk import Parameters, choose_parameters
-from lite_toolkit.quantization.writer import with_parameters
+from lite_toolkit.quantization.parameters import Parameters, with_parameters
+from lite_toolkit.quantization.recording import observe
+from lite_toolkit.quantization.walk import choose_parameters
 
 SIZE, CLASSES = 32, 6
 LIMITS = (-1.0, 1.0)

@@ -30,7 +30,8 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
     "weights": {"checkpoints", "layouts", "loading"},
     "tflite": {"surgery"},
     "quantization": {
-        *("boundary", "headroom", "mixed_precision", "operators", "quantizer", "sensitivity", "walk", "writer"),
+        *("boundary", "headroom", "mixed_precision", "moments", "operators", "parameters", "quantizer", "recording"),
+        *("sensitivity", "walk", "writer"),
     },
     "measurement": {"layer_errors", "remedies"},
     "conversion": {
@@ -121,7 +122,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
         (
             "lite_toolkit.networks.backend",
             {
-                *("networks.builder", "conversion.float_model", "quantization.operators", "quantization.walk"),
+                *("networks.builder", "conversion.float_model"),
                 *("conversion.keras2", "conversion.keras_file", "conversion.saved_model", "weights.checkpoints"),
                 "conversion.input_folding",
             },
@@ -129,7 +130,10 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("tf_keras", {"conversion.keras2"}),
         ("ai_edge_quantizer", {"quantization.writer"}),
         # its flatbuffer tools
-        ("ai_edge_litert", {"tflite.surgery", "quantization.boundary", "quantization.writer"}),
+        (
+            "ai_edge_litert",
+            {"tflite.surgery", *(f"quantization.{one}" for one in ("boundary", "parameters", "writer"))},
+        ),
         ("safetensors", {"weights.checkpoints"}),
         ("h5py", {"weights.checkpoints", "conversion.keras_file"}),
         ("huggingface_hub", {"weights.sources"}),

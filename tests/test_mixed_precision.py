@@ -24,10 +24,9 @@ from lite_toolkit.tflite.layers import layer_name
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
 from lite_toolkit.images.preprocessing import google_lite
+from lite_toolkit.quantization.parameters import Parameters, with_parameters
 from lite_toolkit.quantization.quantizer import quantize
 from lite_toolkit.quantization.sensitivity import disturbances
-from lite_toolkit.quantization.walk import Parameters
-from lite_toolkit.quantization.writer import with_parameters
 
 Convert = Callable[..., pipeline.Conversion]
 WORK = dict.fromkeys("abcdefghij", 0.1)

@@ -23,15 +23,15 @@ from lite_toolkit.measurement import validation
 from lite_toolkit.quantization import recipes
 from lite_toolkit.runtime.interpreter import interpreter
 from lite_toolkit.tflite import manifest
-from lite_toolkit.tflite.graph import Tensor, read_graph
+from lite_toolkit.tflite.graph import Operator, Tensor, read_graph
 
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
 from lite_toolkit.networks.backend import tf
 from lite_toolkit.quantization import operators
+from lite_toolkit.quantization.parameters import Parameters, with_parameters
 from lite_toolkit.quantization.quantizer import quantize
-from lite_toolkit.quantization.walk import Parameters, choose_parameters
-from lite_toolkit.quantization.writer import with_parameters
+from lite_toolkit.quantization.walk import choose_parameters
 from lite_toolkit.tflite import surgery
 
 PACKAGE = Path(pipeline.__file__).parents[1]
@@ -100,6 +100,16 @@ def fixed_point_sum(terms: list[np.ndarray], scales: list[np.float32], result: n
     return (total + (1 << shift - 1)) >> shift
 
 
+def product(operator: Operator, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What a layer makes without its bias and activation, by TensorFlow; weights are laid out as in the file."""
+    if operator.name == "FULLY_CONNECTED":
+        return x.reshape(len(x), -1) @ weights.T
+    options: Any = operator.options
+    strides, kernel = [1, options["stride_h"], options["stride_w"], 1], weights.transpose(1, 2, 3, 0)
+    convolve = tf.nn.conv2d if operator.name == "CONV_2D" else tf.nn.depthwise_conv2d
+    return np.asarray(convolve(x, kernel, strides, options["padding"]))
+
+
 def simulate(model: bytes, ranges: Mapping[str, tuple[float, float]], image: np.ndarray) -> np.ndarray:
     """The scores that int8 arithmetic gives: whole steps, counted from each zero point.
 
@@ -108,8 +118,7 @@ def simulate(model: bytes, ranges: Mapping[str, tuple[float, float]], image: np.
         ranges: of its activations.
         image: normalised float32 (height, width, 3).
     """
-    network = operators.Network(model)
-    graph = network.graph
+    graph = read_graph(model).subgraphs[0]
     settled = {tensor.index: steps_over(ranges[tensor.name]) for tensor in graph.tensors if tensor.name in ranges}
     scales = {index: scale for index, (scale, _) in settled.items()}
 
@@ -126,14 +135,16 @@ def simulate(model: bytes, ranges: Mapping[str, tuple[float, float]], image: np.
             steps = steps_of(weights, operator.name == "DEPTHWISE_CONV_2D")
             unit = scales[sources[0]] * steps.reshape(-1)
             # Exact in float32: whole numbers, whose sums stay below 2 ** 24.
-            sums = operators.linear(operator, live[sources[0]], np.rint(weights / steps)) + np.rint(bias / unit)
+            sums = product(operator, live[sources[0]], np.rint(weights / steps)) + np.rint(bias / unit)
             values = sums.astype(np.float32) * (unit / scales[output])
         elif operator.name == "ADD":
             values = fixed_point_sum(
                 [live[index] for index in sources], [scales[index] for index in sources], scales[output]
             )
         else:  # an average, exact for the 4 places of a small image
-            values = network.outputs(operator, live)[output] * (scales[sources[0]] / scales[output])
+            assert operator.name == "MEAN"
+            values = live[sources[0]].mean((1, 2), keepdims=True) * (scales[sources[0]] / scales[output])
+            values = values.reshape(graph.tensors[output].shape)
         live[output] = stored(output, values, BOUNDS[str(operator.options.get("fused_activation_function", "NONE"))])
     return live[graph.outputs[0]][0] * scales[graph.outputs[0]]
 

@@ -16,7 +16,7 @@ from lite_toolkit.tflite.inspection import boundary_operators, float_operators
 pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[convert]"')
 
 from lite_toolkit.quantization.boundary import set_types
-from lite_toolkit.quantization.ranges import observe
+from lite_toolkit.quantization.recording import observe
 
 Convert = Callable[..., pipeline.Conversion]
 VARIANTS = ["lite0", "b0", "es"]

@@ -1,7 +1,7 @@
 """The dtypes that a quantized model takes and gives."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from lite_toolkit.quantization.ranges import Range, steps
 from lite_toolkit.quantization.recipes import InputOutput
 from lite_toolkit.tflite.layers import INNER_END
-from lite_toolkit.tflite.surgery import pack, unpack
+from lite_toolkit.tflite.surgery import operator_code, pack, unpack
 
 _TYPES: dict[InputOutput, int] = {
     "uint8": schema.TensorType.UINT8,
@@ -31,25 +31,41 @@ def set_types(model: bytes, io: InputOutput, ranges: Mapping[str, Range]) -> byt
     """
     unpacked = unpack(model)
     graph, wanted = unpacked.subgraphs[0], _TYPES[io]
-    for position, index in enumerate(graph.inputs):
-        if graph.tensors[index].type != wanted:
-            graph.inputs[position] = outer = _outer_tensor(graph, index, wanted, ranges)
-            graph.operators.insert(0, _operator(unpacked, graph, outer, index))
-            _rename(unpacked.signatureDefs, "inputs", index, outer)
-    for position, index in enumerate(graph.outputs):
-        if graph.tensors[index].type != wanted:
-            graph.outputs[position] = outer = _outer_tensor(graph, index, wanted, ranges)
-            graph.operators.append(_operator(unpacked, graph, index, outer))
-            _rename(unpacked.signatureDefs, "outputs", index, outer)
+    for ends in (graph.inputs, graph.outputs):
+        retyped = {index for index in ends if graph.tensors[index].type != wanted}
+        _retype(unpacked, ends, wanted, {index: ranges.get(graph.tensors[index].name.decode()) for index in retyped})
     return pack(unpacked)
 
 
-def _outer_tensor(graph: Any, index: int, wanted: int, ranges: Mapping[str, Range]) -> int:
+def quantize_ends(unpacked: Any, inputs: Sequence[Range | None], outputs: Sequence[Range | None]) -> None:
+    """Make a float model take and give int8 over those ranges; float32 as before where there is None."""
+    graph = unpacked.subgraphs[0]
+    for ends, ranges in ((graph.inputs, inputs), (graph.outputs, outputs)):
+        settled = {index: limits for index, limits in zip(ends, ranges, strict=True) if limits}
+        _retype(unpacked, ends, schema.TensorType.INT8, settled)
+
+
+def _retype(unpacked: Any, ends: Any, wanted: int, ranges: Mapping[int, Range | None]) -> None:
+    """Give the inputs, or the outputs, of those numbers another type; floats are quantized over their range."""
+    graph = unpacked.subgraphs[0]
+    for position, index in enumerate(ends):
+        if index not in ranges:
+            continue
+        ends[position] = outer = _outer_tensor(graph, index, wanted, ranges[index])
+        if ends is graph.inputs:
+            graph.operators.insert(0, _operator(unpacked, graph, outer, index))
+            _rename(unpacked.signatureDefs, "inputs", index, outer)
+        else:
+            graph.operators.append(_operator(unpacked, graph, index, outer))
+            _rename(unpacked.signatureDefs, "outputs", index, outer)
+
+
+def _outer_tensor(graph: Any, index: int, wanted: int, limits: Range | None) -> int:
     """Append the tensor that the application sees; the inner one passes its name on."""
     inner = graph.tensors[index]
     outer = copy.deepcopy(inner)
-    if inner.type == schema.TensorType.FLOAT32:
-        outer.quantization = _parameters(ranges[inner.name.decode()], wanted)
+    if inner.type == schema.TensorType.FLOAT32 and limits:
+        outer.quantization = _parameters(limits, wanted)
     inner.name += INNER_END.encode()
     outer.type, outer.buffer = wanted, 0
     if wanted == schema.TensorType.FLOAT32:
@@ -77,19 +93,8 @@ def _operator(model: Any, graph: Any, source: int, target: int) -> Any:
     version = _DEQUANTIZE_VERSION[types[0]] if dequantizes else _QUANTIZE_VERSION.get(types[1], 1)
     operator = schema.OperatorT()
     operator.inputs, operator.outputs = [source], [target]
-    operator.opcodeIndex = _operator_code(model, code, version)
+    operator.opcodeIndex = operator_code(model, code, version)
     return operator
-
-
-def _operator_code(model: Any, code: int, version: int) -> int:
-    for index, known in enumerate(model.operatorCodes):
-        if (known.builtinCode, known.version) == (code, version):
-            return index
-    added = schema.OperatorCodeT()
-    added.builtinCode = added.deprecatedBuiltinCode = code  # both are below 127, where the two fields agree
-    added.version = version
-    model.operatorCodes.append(added)
-    return len(model.operatorCodes) - 1
 
 
 def _rename(signatures: Any, side: Literal["inputs", "outputs"], index: int, outer: int) -> None:

@@ -11,11 +11,13 @@ from lite_toolkit.progress import Steps
 from lite_toolkit.quantization.boundary import set_types
 from lite_toolkit.quantization.headroom import widened
 from lite_toolkit.quantization.operators import is_linear
+from lite_toolkit.quantization.parameters import Parameters, with_parameters
 from lite_toolkit.quantization.precision import in_float, named
-from lite_toolkit.quantization.ranges import Range, first_sum, observe
+from lite_toolkit.quantization.ranges import Range, first_sum
 from lite_toolkit.quantization.recipes import InputOutput, Recipe
-from lite_toolkit.quantization.walk import Parameters, choose_parameters
-from lite_toolkit.quantization.writer import with_parameters, write
+from lite_toolkit.quantization.recording import observe
+from lite_toolkit.quantization.walk import choose_parameters
+from lite_toolkit.quantization.writer import write
 from lite_toolkit.tflite.graph import Subgraph, read_graph
 
 __all__ = ["quantize"]
@@ -70,7 +72,7 @@ def choices(
     input_range = _input_range(preprocessing, recipe)
     if not recipe.walks:
         known = first_sum(graph, input_range) if recipe.format == "int8" else {}
-        chosen = Parameters(ranges={**observe(float_model, images, input_range), **known})
+        chosen = Parameters(ranges=observe(float_model, images, input_range) | known)
         yield recipe, _calibrated(float_model, chosen, recipe, io)
         return
     chosen = choose_parameters(float_model, images, input_range, recipe, steps)

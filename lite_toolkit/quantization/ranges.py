@@ -1,15 +1,14 @@
 """Ranges of activations, observed on the representative dataset."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization.recipes import Criterion
-from lite_toolkit.runtime import interpreter as runtime
+from lite_toolkit.runtime.interpreter import LARGEST
 from lite_toolkit.tflite.graph import Subgraph
 
 Array = NDArray[np.float32]
@@ -21,34 +20,6 @@ SWEEPS = 2  # over both ends: a third changes nothing
 ENDS_SAMPLE = 30_000  # the same where both ends are searched
 CANDIDATES = np.linspace(0.3, 1, 36)  # parts of the observed range
 DEEP_CANDIDATES = np.geomspace(0.01, 1, 36)  # the same of a minimum that hardly matters
-
-
-def observe(float_model: bytes, images: Iterable[Array], input_range: Range) -> Mapping[str, Range]:
-    """Smallest and largest value that each activation takes.
-
-    Args:
-        float_model: a float32 `.tflite` with one input.
-        images: normalised float32 arrays of shape (height, width, 3).
-        input_range: of the input itself, which is known and need not be observed.
-
-    Returns:
-        Tensor name -> (min, max) over all images, for the input and the outputs of every operator.
-
-    Raises:
-        ModelError: an activation is not finite.
-    """
-    interpreter = runtime.interpreter(float_model, keep_all=True)
-    source = interpreter.get_input_details()[0]
-    activations = _activations(interpreter)
-    low = dict.fromkeys(activations, np.inf)
-    high = dict.fromkeys(activations, -np.inf)
-    for number, image in enumerate(images, start=1):
-        interpreter.set_tensor(source["index"], image[np.newaxis])
-        interpreter.invoke()
-        for name, index in activations.items():
-            least, most = extent(interpreter.get_tensor(index), f"{name} for calibration image {number}")
-            low[name], high[name] = min(low[name], least), max(high[name], most)
-    return {source["name"]: input_range} | {name: (low[name], high[name]) for name in activations}
 
 
 def first_sum(graph: Subgraph, input_range: Range) -> dict[str, Range]:
@@ -84,27 +55,17 @@ class View:
     ends: tuple[Double, Double] | None
 
 
-def search(
-    values: Array,
-    criterion: Criterion,
-    name: str = "an activation",
-    view: View | None = None,
-    observed: Range | None = None,
-) -> Range:
+def search(values: Array, criterion: Criterion, observed: Range, view: View | None = None) -> Range:
     """The range that serves the values best by a criterion; it holds 0.
 
     Args:
-        values: of one activation, any shape.
+        values: of one activation, or a sample of them, any shape.
         criterion: "minmax" clips nothing; "mse" minimises the mean squared error of rounding and clipping together.
-        name: of the activation.
+        observed: the least and the greatest of all its values.
         view: behind which the error is counted; by default it is that of the values themselves.
-        observed: their `extent`, where it is known.
-
-    Raises:
-        ModelError: a value is not finite.
     """
     view = view or PLAIN
-    low, high = _holding_0(observed or extent(values, name))
+    low, high = _holding_0(observed)
     if criterion == "minmax" or low == high:
         return low, high
     drawn = view.sample(values)
@@ -127,16 +88,13 @@ def _search_ends(lows: Double, highs: Double, cost: Callable[[Range], float]) ->
     return low, high
 
 
-def search_scores(scores: Array, name: str) -> Range:
+def search_scores(scores: Array) -> Range:
     """The range of logits (images, classes) that minimises the mean squared error of their differences.
 
     What all logits of an image have in common changes neither their order nor the softmax, so that it is no error.
     Logits reach much further up than down: either end is searched for itself.
-
-    Raises:
-        ModelError: a score is not finite; the message has the tensor's `name`.
     """
-    low, high = _holding_0(extent(scores, name))
+    low, high = _holding_0((float(scores.min()), float(scores.max())))
     return _search_ends(low * CANDIDATES, high * CANDIDATES, lambda limits: _centred_error(scores, limits))
 
 
@@ -161,7 +119,7 @@ def extent(values: Array, where: str) -> Range:
     """
     low, high = float(values.min()), float(values.max())
     # Both are NaN where any value is, which every later minimum and maximum would pass over.
-    if not -runtime.LARGEST < low <= high < runtime.LARGEST:
+    if not -LARGEST < low <= high < LARGEST:
         raise ModelError(f"the model has values that are not numbers in {where}")
     return low, high
 
@@ -197,13 +155,3 @@ PLAIN = View(sample, lambda values: values, None)
 # All that lies far below 0 becomes 0.
 SWISH = View(_some, _swish, (DEEP_CANDIDATES, CANDIDATES))
 HARD_SWISH = View(_some, _hard_swish, (DEEP_CANDIDATES, CANDIDATES))
-
-
-def _activations(interpreter: Any) -> dict[str, int]:
-    """Name -> index of the float32 tensors that operators compute."""
-    produced = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}  # noqa: SLF001
-    return {
-        details["name"]: details["index"]
-        for details in interpreter.get_tensor_details()
-        if details["index"] in produced and details["dtype"] is np.float32
-    }

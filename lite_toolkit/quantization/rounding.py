@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 Double = NDArray[np.float64]
 
 LIMIT = 127  # symmetric: -128 is not used
-BLOCK = 128  # columns of a lazy update, which is then one product of matrices
+BLOCK = 32  # columns of a lazy update, which is then one product of matrices
 
 
 def channel_axes(depthwise: bool, rank: int) -> tuple[int, ...]:
@@ -67,19 +67,19 @@ def gptq(weights: Array, steps: Array, hessian: Double, damping: float, depthwis
 def _all(rows: Double, steps: Double, hessian: Double, damping: float) -> Double:
     """All channels share one Hessian: columns one after the other, blocks of them by products of matrices."""
     order, factor = _factor(hessian, damping)
-    rows = rows[:, order]
-    rounded = np.empty_like(rows)
-    for start in range(0, rows.shape[1], BLOCK):
-        block = slice(start, min(start + BLOCK, rows.shape[1]))
-        part, upper = rows[:, block].copy(), factor[block, block]
+    columns, step = np.ascontiguousarray(rows[:, order].T), steps[:, 0]  # a column lies in one piece
+    rounded = np.empty_like(columns)
+    for start in range(0, len(columns), BLOCK):
+        stop = min(start + BLOCK, len(columns))
+        part, upper = columns[start:stop], factor[start:stop, start:stop]
         errors = np.empty_like(part)
-        for column in range(part.shape[1]):
-            value = np.clip(np.rint(part[:, column] / steps[:, 0]), -LIMIT, LIMIT) * steps[:, 0]
-            errors[:, column] = (part[:, column] - value) / upper[column, column]
-            part[:, column + 1 :] -= errors[:, column, None] * upper[column, column + 1 :]
-            rounded[:, start + column] = value
-        rows[:, block.stop :] -= errors @ factor[block, block.stop :]
-    return rounded[:, np.argsort(order)]
+        for place, column in enumerate(part):
+            value = np.clip(np.rint(column / step), -LIMIT, LIMIT) * step
+            errors[place] = (column - value) / upper[place, place]
+            part[place + 1 :] -= upper[place, place + 1 :, None] * errors[place]
+            rounded[start + place] = value
+        columns[stop:] -= factor[start:stop, stop:].T @ errors
+    return rounded[np.argsort(order)].T
 
 
 def _each(rows: Double, steps: Double, hessian: Double, damping: float) -> Double:
@@ -105,7 +105,22 @@ def _factor(hessian: Double, damping: float) -> tuple[NDArray[np.intp], Double]:
     matrix = hessian + (damped - diagonal)[..., None] * np.eye(hessian.shape[-1])
     matrix = np.take_along_axis(matrix, order[..., :, None], -2)
     matrix = np.take_along_axis(matrix, order[..., None, :], -1)
-    return order, np.linalg.cholesky(np.linalg.inv(matrix)).swapaxes(-1, -2)
+    # H = U U^T with U upper makes inv(H) = inv(U)^T inv(U): half the work of inverting H itself.
+    upper = np.linalg.cholesky(matrix[..., ::-1, ::-1])[..., ::-1, ::-1]
+    return order, _inverse(upper)
+
+
+def _inverse(upper: Double) -> Double:
+    """The inverse of an upper triangular matrix, or of a stack of them, by halves."""
+    size = upper.shape[-1]
+    if size <= BLOCK:
+        return np.asarray(np.linalg.inv(upper))
+    half = size // 2
+    first, last = _inverse(upper[..., :half, :half]), _inverse(upper[..., half:, half:])
+    found = np.zeros_like(upper)
+    found[..., :half, :half], found[..., half:, half:] = first, last
+    found[..., :half, half:] = -first @ (upper[..., :half, half:] @ last)
+    return found
 
 
 def _error(difference: Array, hessian: Double) -> Double:

@@ -3,21 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import kernels, operators, rounding
-from lite_toolkit.quantization.ranges import search
+from lite_toolkit.quantization.operators import Activation
+from lite_toolkit.quantization.ranges import rounded, search
 from lite_toolkit.quantization.recipes import Recipe
-from lite_toolkit.quantization.walk import quantize
 from lite_toolkit.tflite.graph import Operator, Subgraph
 from lite_toolkit.tflite.layers import layer_name
 
 Array = NDArray[np.float32]
-Live = Mapping[int, NDArray[Any]]  # the values of tensors, by their numbers
+Live = Mapping[int, Activation]  # tensors, by their numbers
 
 IMAGES = 8  # a ruined layer shows on one; these are enough to tell the others apart
 
@@ -52,14 +51,14 @@ def disturbances(float_model: bytes, images: Iterable[Array], recipe: Recipe, st
     graph = network.graph
     computing = _without_softmax(graph)
     scores = computing[-1].outputs[0]
-    live: Live = {graph.inputs[0]: np.stack(list(islice(images, IMAGES)))}
-    truth = _finish(network, computing, live)[scores]
+    live: Live = {graph.inputs[0]: Activation(np.stack(list(islice(images, IMAGES))))}
+    truth = _finish(network, computing, live)[scores].stored
     found = []
     for position, operator in enumerate(steps.track(computing, len(computing))):
         made = network.outputs(operator, live)
-        for layers, disturbed in _disturbed(graph, operator, live, made, recipe):
+        for layers, disturbed in _disturbed(network, operator, live, made, recipe):
             after = _step(graph, operator, live, disturbed)
-            changed = _finish(network, computing[position + 1 :], after)[scores]
+            changed = _finish(network, computing[position + 1 :], after)[scores].stored
             power = float(np.square(changed - truth, dtype=np.float64).mean())
             found.append(Disturbance(layers, power if np.isfinite(power) else np.inf))
         live = _step(graph, operator, live, made)
@@ -75,21 +74,24 @@ def _without_softmax(graph: Subgraph) -> Sequence[Operator]:
 
 
 def _disturbed(
-    graph: Subgraph, operator: Operator, live: Live, made: Live, recipe: Recipe
+    network: operators.Network, operator: Operator, live: Live, made: Live, recipe: Recipe
 ) -> Iterator[tuple[frozenset[str], Live]]:
     """What an operator makes with rounded weights, and rounded itself, each with the layers that are the remedy."""
+    graph = network.graph
     own = layer_name(graph, operator)
     if operators.is_linear(operator, graph):
-        weights, bias = operators.weights(operator, graph), operators.bias(operator, graph)
-        depthwise = operator.name == "DEPTHWISE_CONV_2D"
-        rounded = rounding.nearest(weights, rounding.scales(weights, depthwise, recipe.granularity == "tensor"))
-        product = operators.linear(operator, live[operator.inputs[0]], rounded)
-        yield frozenset({own}), {operator.outputs[0]: operators.activate(operator, product + bias)}
+        weights, depthwise = operators.weights(operator, graph), operators.is_depthwise(operator)
+        nearest = rounding.nearest(weights, rounding.scales(weights, depthwise, recipe.granularity == "tensor"))
+        parameters = nearest, operators.bias(operator, graph)
+        yield frozenset({own}), network.outputs(operator, live, parameters=parameters)
     if recipe.format == "int8":
         for tensor, exact in made.items():
+            values = exact.stored
             readers = {layer_name(graph, reader) for reader in graph.operators if tensor in reader.inputs}
-            if exact.dtype == np.float32:
-                yield frozenset({own, *readers}), {**made, tensor: quantize(exact, search(exact, recipe.ranges))}
+            if values.dtype == np.float32:
+                limits = search(values, recipe.ranges, (float(values.min()), float(values.max())))
+                disturbed = Activation(rounded(values, limits))
+                yield frozenset({own, *readers}), {**made, tensor: disturbed}
 
 
 def _finish(network: operators.Network, computing: Sequence[Operator], live: Live) -> Live:

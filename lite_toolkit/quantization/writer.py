@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from lite_toolkit.errors import MissingExtraError, ModelError
 from lite_toolkit.quantization.kernels import DISGUISES, RESHAPING
 from lite_toolkit.quantization.ranges import Range
 from lite_toolkit.quantization.recipes import Format, Granularity
-from lite_toolkit.quantization.walk import Parameters
 from lite_toolkit.streams import quiet
 from lite_toolkit.tflite.surgery import pack, unpack
 
@@ -91,46 +89,6 @@ def _undisguised(written: bytes, codes: Mapping[int, int]) -> bytes:
     for index, code in codes.items():
         model.operatorCodes[index].builtinCode = code
     return pack(model)
-
-
-def with_parameters(float_model: bytes, chosen: Parameters) -> bytes:
-    """The float model with the chosen weights and biases in place of its own."""
-    model = unpack(float_model)
-    graph = model.subgraphs[0]
-    for values, position in ((chosen.weights, 1), (chosen.biases, 2)):
-        for index, value in values.items():
-            tensor = graph.tensors[_own_operand(graph, graph.operators[index], position)]
-            tensor.shape, tensor.type = list(value.shape), schema.TensorType.FLOAT32
-            tensor.buffer = _append_buffer(model, value)
-    _empty_unused_buffers(model)
-    return pack(model)
-
-
-def _own_operand(graph: Any, operator: Any, position: int) -> int:
-    """The index of a tensor that this operator alone reads there; the converter lets equal constants be shared."""
-    inputs = [int(operand) for operand in operator.inputs]
-    absent = position >= len(inputs) or inputs[position] < 0
-    if absent or sum(list(other.inputs).count(inputs[position]) for other in graph.operators) > 1:
-        tensor = schema.TensorT()
-        tensor.name = f"operand_{len(graph.tensors)}".encode()
-        graph.tensors.append(tensor)
-        operator.inputs = [*inputs[:position], len(graph.tensors) - 1, *inputs[position + 1 :]]
-    return int(operator.inputs[position])
-
-
-def _append_buffer(model: Any, value: NDArray[np.float32]) -> int:
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(value.astype("<f4").tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    return len(model.buffers) - 1
-
-
-def _empty_unused_buffers(model: Any) -> None:
-    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
-    used |= {entry.buffer for entry in model.metadata or ()}
-    for index, buffer in enumerate(model.buffers):
-        if index not in used:
-            buffer.data = None
 
 
 def _statistics(low: float, high: float) -> dict[str, Any]:

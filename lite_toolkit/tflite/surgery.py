@@ -1,7 +1,8 @@
 """A `.tflite` taken apart and put together, and rewritten so that its layers can be watched, or fed one by one."""
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,20 @@ import numpy as np
 from lite_toolkit.errors import LiteToolkitError
 
 try:
+    from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 except ModuleNotFoundError as error:  # tflite-runtime has no such tools
     raise LiteToolkitError(
         "looking into a model's layers needs ai-edge-litert, which is not installed: pip install ai-edge-litert, or do "
         "this on another machine"
     ) from error
+
+
+_FUSED = {
+    schema.ActivationFunctionType.RELU: "RELU",
+    schema.ActivationFunctionType.RELU6: "RELU6",
+    schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
+}
 
 
 def unpack(model: bytes) -> Any:
@@ -66,8 +75,13 @@ def isolate(model: bytes, tensors: Sequence[int]) -> bytes:
     return pack(unpacked)
 
 
-def operators(model: bytes, wanted: Collection[int] | None = None) -> Iterator[tuple[int, bytes]]:
-    """Each operator of the main subgraph, or those of the numbers wanted, by its number, as a model of its own.
+def operators(model: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each operator of the main subgraph, by its number, as a model of its own: see `cuts`."""
+    return ((index, pack(cut())) for index, cut in cuts(model))
+
+
+def cuts(model: bytes) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Each operator of the main subgraph, by its number, with what makes a model of its own of it, as objects.
 
     What an operator reads are inputs, and what it writes outputs, of the same shapes and types. Constants stay inside,
     and with them the operators that compute constants, such as the DEQUANTIZE of float16 weights: these have no model.
@@ -84,11 +98,11 @@ def operators(model: bytes, wanted: Collection[int] | None = None) -> Iterator[t
         if read and read <= constant:
             constant |= {int(number) for number in operator.outputs}
             makers |= {int(number): [*needed, operator] for number in operator.outputs}
-        elif wanted is None or index in wanted:
-            yield index, _cut(unpacked, [*needed, operator], sorted(read - constant))
+        else:
+            yield index, partial(_cut, unpacked, [*needed, operator], sorted(read - constant))
 
 
-def _cut(unpacked: Any, kept: Sequence[Any], inputs: Sequence[int]) -> bytes:
+def _cut(unpacked: Any, kept: Sequence[Any], inputs: Sequence[int]) -> Any:
     """The model of the operators `kept`, of which the last one writes the outputs."""
     cut = copy.copy(unpacked)
     graph = copy.copy(unpacked.subgraphs[0])
@@ -104,9 +118,10 @@ def _cut(unpacked: Any, kept: Sequence[Any], inputs: Sequence[int]) -> bytes:
         operator.inputs = [places[int(number)] for number in operator.inputs]
         operator.outputs = [places[int(number)] for number in operator.outputs]
     graph.inputs = [places[number] for number in inputs]
-    graph.outputs = graph.operators[-1].outputs
+    graph.outputs = list(graph.operators[-1].outputs)
+    cut.operatorCodes = list(unpacked.operatorCodes)
     cut.subgraphs, cut.metadata, cut.metadataBuffer = [graph], [], []
-    return pack(cut)
+    return cut
 
 
 def _unsigned(model: bytes) -> Any:
@@ -114,3 +129,39 @@ def _unsigned(model: bytes) -> Any:
     unpacked = unpack(model)
     unpacked.signatureDefs = []
     return unpacked
+
+
+def unfused(model: bytes, numbers: Iterable[int]) -> tuple[bytes, dict[int, int]]:
+    """The float model with the activation that is fused into those operators as an operator of its own behind each.
+
+    Returns:
+        The model, and number of an operator's output -> number of the tensor before its activation.
+    """
+    unpacked = unpack(model)
+    graph, before = unpacked.subgraphs[0], {}
+    for operator in [graph.operators[number] for number in numbers]:
+        options = operator.builtinOptions = copy.copy(operator.builtinOptions)
+        name = _FUSED[options.fusedActivationFunction]
+        output = int(operator.outputs[0])
+        inner = copy.copy(graph.tensors[output])
+        inner.name += b"_before_activation"
+        before[output] = len(graph.tensors)
+        graph.tensors.append(inner)
+        operator.outputs, options.fusedActivationFunction = [before[output]], schema.ActivationFunctionType.NONE
+        activation = schema.OperatorT()
+        activation.inputs, activation.outputs = [before[output]], [output]
+        activation.opcodeIndex = operator_code(unpacked, getattr(schema.BuiltinOperator, name), 1)
+        graph.operators.insert(graph.operators.index(operator) + 1, activation)
+    return pack(unpacked), before
+
+
+def operator_code(model: Any, code: int, version: int) -> int:
+    """The number of an operator among those that the model uses; it is added where it is missing."""
+    for index, known in enumerate(model.operatorCodes):
+        if (known.builtinCode, known.version) == (code, version):
+            return index
+    added = schema.OperatorCodeT()
+    added.builtinCode = added.deprecatedBuiltinCode = code  # both are below 127, where the two fields agree
+    added.version = version
+    model.operatorCodes.append(added)
+    return len(model.operatorCodes) - 1
