@@ -15,6 +15,7 @@ pytest.importorskip("tensorflow", reason='needs the extra: pip install ".[conver
 
 from lite_toolkit.networks.backend import keras
 from lite_toolkit.networks.builder import build, endpoints, features
+from lite_toolkit.networks.modules import keras_layers
 
 MADDS_MILLIONS = {"lite0": 385.2, "lite1": 600.2, "lite2": 859.7, "lite3": 1383.3, "lite4": 2553.0}
 
@@ -189,5 +190,5 @@ def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) 
 def test_keras_applications_has_the_layers_that_are_counted(name: str) -> None:
     network = getattr(keras.applications, f"EfficientNet{name.upper()}")
     model = network(include_top=False, weights=None, input_shape=(32, 32, 3), name=name)
-    assert {layer.name for layer in model.layers[3:]} == set(list(costs.keras_layers(VARIANTS[name]))[3:])
+    assert {layer.name for layer in model.layers[3:]} == set(list(keras_layers(VARIANTS[name]))[3:])
     assert [type(layer).__name__ for layer in model.layers[:3]] == ["InputLayer", "Rescaling", "Normalization"]
