@@ -236,13 +236,7 @@ def from_keras_cv(config: Mapping[str, Any]) -> Configuration:
     config = {"activation": "relu6", **config} if lite else config
     found = decode(_KerasCV, config, _TITLE, ModelError, exact=False)
     spec = custom(
-        stackwise_kernel_sizes=found.stackwise_kernel_sizes,
-        stackwise_num_repeats=found.stackwise_num_repeats,
-        stackwise_input_filters=found.stackwise_input_filters,
-        stackwise_output_filters=found.stackwise_output_filters,
-        stackwise_expansion_ratios=found.stackwise_expansion_ratios,
-        stackwise_strides=found.stackwise_strides,
-        stackwise_squeeze_and_excite_ratios=found.stackwise_squeeze_and_excite_ratios,
+        **{name: value for name, value in vars(found).items() if name.startswith("stackwise_")},
         width_coefficient=found.width_coefficient,
         depth_coefficient=found.depth_coefficient,
         dropout_rate=found.dropout_rate,
