@@ -14,6 +14,7 @@ from lite_toolkit.errors import LiteToolkitError
 T = TypeVar("T")
 
 UNTOLD = {"untold": True}  # the metadata of fields with a default that JSON has not
+LATER = {"later": True}  # of fields that it has only where they are told: documents of before have none
 LARGEST = 2**53  # a float holds every whole number up to here
 
 
@@ -85,7 +86,8 @@ def encode(value: Any) -> Any:
 
 def encode_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass by their keys, for a `to_json` that tells more than these."""
-    return {_key(field.name): encode(getattr(value, field.name)) for field in _told(value)}
+    told = [(field, getattr(value, field.name)) for field in _told(value)]
+    return {_key(field.name): encode(one) for field, one in told if field.metadata != LATER or one != field.default}
 
 
 def _told(value: Any) -> list[Field[Any]]:

@@ -27,6 +27,7 @@ from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.errors import OutputError
 from lite_toolkit.images.preprocessing import PRESETS, google_lite
 from lite_toolkit.quantization import recipes
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.tflite import metadata
 from lite_toolkit.tflite.graph import read_graph
@@ -453,7 +454,7 @@ def test_golden_images_are_the_clearest_of_many(small: Any) -> None:
         *_, second, best = sorted(model.scores(spec.apply(image)))
         return float(best - second)
 
-    golden, files = vectors.record(path.read_bytes(), spec)
+    golden, files = vectors.record(path.read_bytes(), spec, heads.SINGLE_LABEL)
     chosen = [lead(Image.open(io.BytesIO(files[vector.image]))) for vector in golden.vectors]
     for place, size in enumerate(vectors.SIZES):
         numbers = range(place, 3 * vectors.CANDIDATES, 3)

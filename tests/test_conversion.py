@@ -60,7 +60,7 @@ def test_a_choice_among_weights_is_noted_and_recorded(tmp_path: Path) -> None:
 def test_batch_is_one_and_the_signature_names_its_ends() -> None:
     model = build(VARIANTS["lite0"], input_shape=(32, 64, 3), classes=4)
     converted = Model(to_tflite(from_keras(model), "probabilities"))
-    assert (converted.size, converted.classes) == ((32, 64), 4)
+    assert (converted.size, converted.outputs) == ((32, 64), 4)
     signatures = converted.interpreter.get_signature_list()
     assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}}
 

@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from lite_toolkit.board.inference import Shape
 from lite_toolkit.cli import main
 from lite_toolkit.conversion import pipeline
-from lite_toolkit.datasets.ground_truth import GroundTruth
 from lite_toolkit.devices import profiles
 from lite_toolkit.errors import JobError, ModelError, OutputError, UsageError
 from lite_toolkit.images.files import find_images, read_image
@@ -218,10 +218,9 @@ def test_a_ground_truth_off_by_one_is_noticed(
 def test_an_alphabetical_order_of_numbered_folders_is_noticed() -> None:
     truth = np.repeat(np.arange(12, dtype=np.int32), 5)
     keras = np.argsort([0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9]).astype(np.int32)
-    told = GroundTruth("the folders' names", truth, 0)
-    (doubt,) = evaluation._doubts(keras[truth][:, None], truth, told, 12)
+    (doubt,) = evaluation._doubts(keras[truth][:, None], truth, 12)
     assert "better with the ground truth's numbers in alphabetical order (0, 1, 10, 11, 2, ...)" in doubt
-    assert not [*evaluation._doubts(truth[:, None], truth, told, 12)]
+    assert not [*evaluation._doubts(truth[:, None], truth, 12)]
 
 
 def test_unreadable_images_are_listed_and_count_nowhere(
@@ -438,10 +437,10 @@ def test_a_request_of_a_device_is_all_that_an_evaluation_there_needs(
     profile = board / "mine.toml"
     profile.write_text(f'title = "A board"\nhost = "board"\npython = {sys.executable!r}\n')
     here, there = (evaluate(Request(pair[1], labelled, device=profiles.load(name))) for name in ("local", str(profile)))
-    assert (there.results, there.images) == (here.results, here.images)
+    assert (there.judgement, there.images) == (here.judgement, here.images)
     assert there.request.delegate == here.request.delegate == "xnnpack"
     assert here.images == 12
-    assert all(confusion.predicted >= 0 for confusion in there.results[0].confusions)
+    assert all(confusion.predicted >= 0 for confusion in there.judgement.results[0].confusions)
 
 
 def test_this_process_is_never_forked(pair: tuple[Path, Path], labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,8 +472,7 @@ def test_a_device_has_its_own_delegate_unless_the_request_has_one() -> None:
 
 
 def test_what_is_kept_of_an_image_does_not_depend_on_the_number_of_classes() -> None:
-    shape = 50_000, 2, 5
-    records = evaluation._Records(np.full(shape, -1, np.int32), np.zeros(shape, bool), np.ones(shape[0], bool), {})
+    records = evaluation._Records.of(Shape(images=50_000, models=2, top=5, classes=1_000_000))
     sizes = [getattr(records, field.name) for field in dataclasses.fields(records)]
     assert sum(value.nbytes for value in sizes if isinstance(value, np.ndarray)) < 60 * 50_000
 

@@ -16,7 +16,7 @@ import PIL
 import pytest
 
 from lite_toolkit.board import inference as module
-from lite_toolkit.board.inference import Answer, InferenceJob, Record, inference, input_table, look_up
+from lite_toolkit.board.inference import Answer, InferenceJob, Record, Shape, inference, input_table, look_up
 from lite_toolkit.conversion import pipeline
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.files import find_images, read_image
@@ -74,7 +74,7 @@ def test_a_job_and_its_records_go_through_json(task: Task) -> None:
     job = InferenceJob(**json.loads(json.dumps(asdict(task.job))))
     opening, *events, last = json.loads(json.dumps(list(inference(job, task.files))))
     assert (opening["event"], opening["workers"], last) == ("opening", 2, {"event": "result"})
-    told = [Record.from_json(record, (30, 2, 5), 1000) for event in events for record in event["records"]]
+    told = [Record.from_json(record, Shape(30, 2, 5, 1000)) for event in events for record in event["records"]]
     assert sorted(told, key=lambda record: record.image) == task.records()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lite_toolkit.board.inference import Answer, Record
+from lite_toolkit.board.inference import Answer, Record, Shape
 from lite_toolkit.errors import OutputError
 from lite_toolkit.measurement.journal import Journal
 
@@ -22,7 +22,7 @@ RECORDS = (
 
 
 def read(line: Any) -> Record:
-    return Record.from_json(line, (5, 1, 2), 1000)
+    return Record.from_json(line, Shape(images=5, models=1, top=2, classes=1000))
 
 
 def write(

@@ -659,7 +659,7 @@ def test_a_model_is_read_once_to_show_it(model: Path, monkeypatch: pytest.Monkey
         (["--mean", "1e300", "--std", "1"], 1, "mean (1e+300,): must be one number, or three, from -1e+06"),
         (["--score-threshold", "-inf"], 1, "score threshold -inf: must be a finite float32"),
         (["--score-calibration", "two.txt"], 1, "score calibration, line 1: 'cat': must be empty, or three or four"),
-        (["--score-calibration", "sigmoid.txt"], 1, "1 lines of score calibration for 1000 classes"),
+        (["--score-calibration", "sigmoid.txt"], 1, "1 lines of score calibration for 1000 outputs"),
     ],
 )
 def test_wrong_options_write_nothing(

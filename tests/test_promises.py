@@ -258,7 +258,7 @@ import json, sys
 from pathlib import Path
 from lite_toolkit.measurement.classification import Classifier, expand
 classifier = Classifier(Path(sys.argv[1]))
-predictions = list(classifier.classify(expand([Path(sys.argv[2])]), classifier.model.classes))
+predictions = list(classifier.classify(expand([Path(sys.argv[2])]), classifier.model.outputs))
 scores = [[[score.index, score.score] for score in prediction.top] for prediction in predictions]
 operators = [details["op_name"] for details in classifier.model.interpreter._get_ops_details()]
 print(json.dumps({"delegated": "DELEGATE" in operators, "scores": scores}))

@@ -145,7 +145,7 @@ def _stages(model: interpreter.Model, spec: PreprocessingSpec, files: Mapping[st
     if resized.shape != model.input.shape[1:]:
         raise ModelError(f"{files['resized'].name} has shape {resized.shape}: must be {model.input.shape[1:]}")
     stored = _tensor(files["input"], model.input, model.input.shape[1:])
-    output = _tensor(files["output"], model.output, (model.classes,))
+    output = _tensor(files["output"], model.output, (model.outputs,))
     pixels = spec.pixels(image)
     changed = int(pixels_sha256(image) != digest)
     return Stages(

@@ -22,7 +22,7 @@ from lite_toolkit.board.job import Job
 from lite_toolkit.errors import ImageError, LiteToolkitError, ModelError
 from lite_toolkit.images.files import read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
-from lite_toolkit.runtime import processors
+from lite_toolkit.runtime import heads, processors
 from lite_toolkit.runtime.delegates import XNNPACK, choose
 from lite_toolkit.runtime.interpreter import Model, finite, runtime_version
 from lite_toolkit.runtime.rehearsal import rehearse
@@ -54,6 +54,7 @@ class InferenceJob(Job):
         workers: number of processes, each of which runs its interpreters with one thread; 0 is one for each processor.
         delegate, delegate_options: for `delegates.choose`, on the machine that runs the models.
         minimum_runtime: of an Edge TPU, for a model that is compiled for it; None for any other.
+        heads: what the outputs of each model mean, see `runtime.heads`; the scores of multi-label models are kept.
     """
 
     NAME = "inference"
@@ -65,6 +66,25 @@ class InferenceJob(Job):
     delegate: str = XNNPACK.name
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     minimum_runtime: int | None = None
+    heads: tuple[str, ...] = (heads.SINGLE_LABEL,) * len(MODELS)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the records of a job hold.
+
+    Attributes:
+        images, models: how many there are.
+        top: number of classes that are kept of each image.
+        classes: number of classes of the models.
+        scored: whether the scores of all classes are kept.
+    """
+
+    images: int
+    models: int
+    top: int
+    classes: int
+    scored: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,10 +108,17 @@ class Answer:
     Attributes:
         best: indices of the best classes, best first; of equal scores the lowest index, as numpy's argmax has it.
         tied: every k, from 1 to the number of `best`, whose score is equal to the next: there the index decided.
+        scores: of all classes, for a multi-label model; empty for any other.
     """
 
     best: tuple[int, ...]
     tied: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[float, ...], ...]:
+        """As JSON has it: without scores that are not kept."""
+        return (self.best, self.tied, *([self.scores] if self.scores else []))
 
 
 @dataclass(frozen=True)
@@ -112,39 +139,39 @@ class Record:
         """As it comes from a board and stands in a journal."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
-        return {"image": self.image, "answers": [[answer.best, answer.tied] for answer in self.answers]}
+        return {"image": self.image, "answers": [answer.parts for answer in self.answers]}
 
     @classmethod
-    def from_json(cls, found: Any, shape: tuple[int, int, int], classes: int) -> Record:
+    def from_json(cls, found: Any, shape: Shape) -> Record:
         """The record that `to_json` wrote, which is not trusted.
 
         Args:
             found: any value of JSON.
-            shape: number of images, of models and of classes that are kept of each image.
-            classes: number of classes of the models.
+            shape: of the job's records.
 
         Raises:
             ValueError: it is none of such a job.
         """
         try:
-            answers = (Answer(tuple(best), tuple(tied)) for best, tied in found.get("answers", ()))
+            answers = (Answer(*map(tuple, parts)) for parts in found.get("answers", ()))
             record = cls(found["image"], tuple(answers), found.get("error"))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError("no record") from error
-        if not record._fits(shape, classes):
+        if not record._fits(shape):
             raise ValueError("a record of another job")
         return record
 
-    def _fits(self, shape: tuple[int, int, int], classes: int) -> bool:
-        images, models, top = shape
-        if not _is_within(self.image, 0, images):
+    def _fits(self, shape: Shape) -> bool:
+        if not _is_within(self.image, 0, shape.images):
             return False
         if self.error is not None:
             return isinstance(self.error, str) and not self.answers
-        return len(self.answers) == models and all(
-            len(answer.best) == top
-            and all(_is_within(index, 0, classes) for index in answer.best)
-            and all(_is_within(k, 1, top + 1) for k in answer.tied)
+        return len(self.answers) == shape.models and all(
+            len(answer.best) == shape.top
+            and all(_is_within(index, 0, shape.classes) for index in answer.best)
+            and all(_is_within(k, 1, shape.top + 1) for k in answer.tied)
+            and len(answer.scores) == (shape.classes if shape.scored else 0)
+            and all(type(score) in (int, float) and 0 <= score <= 1 for score in answer.scores)
             for answer in self.answers
         )
 
@@ -282,7 +309,8 @@ class _Sight:
         self.spec = PreprocessingSpec.from_json(job.preprocessing)
         self.paths = [Path(files[name]) for name in MODELS if name in files]
         delegates = choose(job.delegate, job.delegate_options), XNNPACK
-        self.models = [Model(path, 1, delegate) for path, delegate in zip(self.paths, delegates)]
+        sides = zip(self.paths, delegates, job.heads)
+        self.models = [Model(path, 1, delegate, head) for path, delegate, head in sides]
         self.tables = [input_table(model, self.spec) for model in self.models]
 
     def record(self, image: int) -> Record:
@@ -296,7 +324,8 @@ class _Sight:
 
     def _answer(self, number: int, pixels: NDArray[np.uint8], path: Path) -> Answer:
         scores = self.models[number].run(look_up(self.tables[number], pixels))
-        return answer(finite(scores, str(self.paths[number]), str(path)), self.job.top)
+        scored = self.job.heads[number] == heads.MULTI_LABEL
+        return answer(finite(scores, str(self.paths[number]), str(path)), self.job.top, scored)
 
 
 def input_table(model: Model, spec: PreprocessingSpec) -> NDArray[Any]:
@@ -323,8 +352,9 @@ def look_up(table: NDArray[Any], pixels: NDArray[np.uint8]) -> NDArray[Any]:
     return stored
 
 
-def answer(scores: NDArray[np.float32], top: int) -> Answer:
-    """The best `top` classes of scores (classes,), and where ties decided."""
+def answer(scores: NDArray[np.float32], top: int, scored: bool = False) -> Answer:
+    """The best `top` classes of scores (classes,), and where ties decided; with the scores themselves, if `scored`."""
     order = np.argsort(-scores, kind="stable")[: top + 1]
     ranked = scores[order]
-    return Answer(tuple(order[:top].tolist()), tuple((np.flatnonzero(ranked[:-1] == ranked[1:]) + 1).tolist()))
+    tied = (np.flatnonzero(ranked[:-1] == ranked[1:]) + 1).tolist()
+    return Answer(tuple(order[:top].tolist()), tuple(tied), tuple(scores.tolist()) if scored else ())

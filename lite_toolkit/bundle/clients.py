@@ -15,6 +15,7 @@ from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.images.resizing import sample
 from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import Model
 
 SYNTHETIC_IMAGES, SYNTHETIC_SIZE, SYNTHETIC_SEED = 32, (375, 500), 7
@@ -39,7 +40,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many images have the same best class as with the model's own preprocessing."""
+    """How many images have the same best class, or the same labels, as with the model's own preprocessing."""
 
     client: Client
     images: int
@@ -104,14 +105,16 @@ def agreements(model: Model, spec: PreprocessingSpec, images: Iterable[Image.Ima
     seen, equal = 0, dict.fromkeys(CLIENTS, 0)
     for image in images:
         seen += 1
-        expected = _best(model, spec, spec.pixels(image))
+        expected = _answer(model, spec, spec.pixels(image))
         for client in CLIENTS:
-            equal[client] += _best(model, spec, client.pixels(spec, image)) == expected
+            equal[client] += _answer(model, spec, client.pixels(spec, image)) == expected
     return [Agreement(client, seen, count) for client, count in equal.items()]
 
 
-def _best(model: Model, spec: PreprocessingSpec, pixels: Pixels) -> int:
-    return int(model.scores(spec.normalize(pixels)).argmax())
+def _answer(model: Model, spec: PreprocessingSpec, pixels: Pixels) -> list[int]:
+    """The best class, or whether each label of a multi-label model holds."""
+    found: list[int] = heads.answers(model.head, model.scores(spec.normalize(pixels))[np.newaxis])[0].tolist()
+    return found
 
 
 def _antialiased(spec: PreprocessingSpec, image: Image.Image) -> Pixels:

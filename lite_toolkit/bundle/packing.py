@@ -81,9 +81,9 @@ def package(request: Request, steps: Steps | None = None) -> Package:
     classifier = Classifier(request.model, preprocessing=request.preprocessing, threads=1)
     content, spec = request.model.read_bytes(), classifier.preprocessing
     with steps.step("golden vectors"):
-        golden, golden_files = vectors.record(content, spec)
+        golden, golden_files = vectors.record(content, spec, classifier.model.head)
     model = classifier.model
-    facts = Facts(content, model.input, model.output, model.classes, spec, golden, golden_files)
+    facts = Facts(content, model.input, model.output, model.head, spec, golden, golden_files)
     code = snippets.sources(request.targets, facts)
     with steps.step("clients"):
         survey = clients.survey(classifier.model, spec, request.data, steps)
@@ -127,6 +127,7 @@ def _content(request: Request, facts: Facts, survey: Survey, labelled: bool) -> 
             "sha256": sha256(facts.model),
             "size_bytes": len(facts.model),
             "classes": facts.classes,
+            "head": facts.head,
             "input": facts.input.to_json(),
             "output": facts.output.to_json(),
         },
@@ -158,6 +159,7 @@ def _readme(facts: Facts, survey: Survey, code: Mapping[str, bytes], labelled: b
         "input_type": facts.input.dtype,
         "output_type": facts.output.dtype,
         "classes": f"{facts.classes:,}",
+        "meaning": facts.meaning,
         "labels": f"`{LABELS}`" if labelled else "none: the model's manifest has none",
         **{name: str(getattr(spec, name)) for name in ("height", "width", "channels", "crop", "interpolation")},
         "crop_fraction": f"{spec.crop_fraction:g}",

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lite_toolkit.bundle.targets import MEANINGS, MEDIAPIPE, TARGETS
 from lite_toolkit.bundle.vectors import Golden
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import TensorInfo
 from lite_toolkit.tflite import metadata
 from lite_toolkit.tflite.graph import read_graph
@@ -38,16 +40,33 @@ class Facts:
     Attributes:
         model: the content of the `.tflite` file.
         input, output: of the model.
-        classes: number of scores.
+        head: what the outputs mean, one of `heads.HEADS`.
     """
 
     model: bytes
     input: TensorInfo
     output: TensorInfo
-    classes: int
+    head: str
     spec: PreprocessingSpec
     golden: Golden
     golden_files: Mapping[str, bytes]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return heads.classes(self.output.shape[-1])
+
+    @property
+    def meaning(self) -> str:
+        """What the outputs mean, in a sentence."""
+        return _MEANINGS[self.head]
+
+    @property
+    def outputs(self) -> list[NDArray[np.float32]]:
+        """Those of the golden images."""
+        stored = np.dtype(self.output.dtype).newbyteorder("<")
+        files = (self.golden_files[vector.output] for vector in self.golden.vectors)
+        return [self.output.dequantize(np.frombuffer(file, stored)) for file in files]
 
 
 def sources(targets: Iterable[str], facts: Facts) -> dict[str, bytes]:
@@ -125,6 +144,7 @@ def _constants(facts: Facts) -> dict[str, str]:
     score_tolerance = golden.tolerance_steps["kernel"] * golden.output_step
     order = (2, 1, 0) if spec.channel_order == "bgr" else (0, 1, 2)
     scale, _ = _quantization(facts.output)
+    best = [(int(values.argmax()), float(values.max())) for values in facts.outputs]  # MediaPipe knows outputs alone
     return {
         **{name: repr(getattr(spec, name)) for name in ("height", "width")},
         **{name: str(getattr(spec, name)) for name in ("crop", "interpolation", "channel_order")},
@@ -136,11 +156,14 @@ def _constants(facts: Facts) -> dict[str, str]:
         "shifts": _joined(16 - 8 * channel for channel in order),
         **_tensor("input", facts.input, golden.input_step),
         **_tensor("output", facts.output, score_tolerance),
-        "classes": repr(facts.classes),
+        "head": facts.head,
+        "meaning": facts.meaning,
+        "outputs": repr(facts.output.shape[-1]),
+        "threshold": repr(0.0 if facts.head == heads.LOGIT else heads.THRESHOLD),
         "vectors": repr(len(golden.vectors)),
-        "best": _joined(vector.best for vector in golden.vectors),
-        "scores_f": ", ".join(f"{vector.score!r}f" for vector in golden.vectors),
-        "pairs": _joined((vector.best, vector.score) for vector in golden.vectors),
+        "best": _joined(index for index, _ in best),
+        "scores_f": ", ".join(f"{score!r}f" for _, score in best),
+        "pairs": _joined(best),
         "score_tolerance": repr(score_tolerance * scale),
     }
 
@@ -220,6 +243,12 @@ def _numbers(content: bytes) -> str:
     return "".join(f"{','.join(map(str, content[start : start + _BYTES_A_LINE]))},\n" for start in starts)
 
 
+_MEANINGS = {
+    heads.SINGLE_LABEL: "The highest score is the class's.",
+    heads.SIGMOID: "One score tells two classes: it is the probability of the second, which holds above 0.5.",
+    heads.LOGIT: "One score tells two classes: it is the logit of the second, which holds above 0.",
+    heads.MULTI_LABEL: "Each score is the probability of a label: any number of them may hold, those above 0.5.",
+}
 # Of filters, in pixels; "nearest" needs none.
 _SUPPORTS = {
     **dict.fromkeys(("nearest", "box"), 0.5),

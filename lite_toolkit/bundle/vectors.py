@@ -14,7 +14,8 @@ from lite_toolkit.board.golden import STAGES, Difference, pixels_sha256
 from lite_toolkit.datasets.synthetic import synthetic_image
 from lite_toolkit.decoding import Count, Limit, Sha256, between
 from lite_toolkit.images.preprocessing import PreprocessingSpec
-from lite_toolkit.runtime.delegates import NONE
+from lite_toolkit.runtime import heads
+from lite_toolkit.runtime.delegates import NONE, XNNPACK
 from lite_toolkit.runtime.interpreter import Model, TensorInfo, runtime_version
 
 SIZES = ((300, 400), (400, 300), (257, 311))  # height and width: lying, standing, and of odd margins
@@ -69,13 +70,14 @@ class Golden:
     vectors: Annotated[tuple[Vector, ...], Limit(lambda found: 0 < len(found) <= MOST, f"of 1 to {MOST}")]
 
 
-def record(content: bytes, spec: PreprocessingSpec) -> tuple[Golden, dict[str, bytes]]:
-    """The golden vectors of a `.tflite` model, which takes what `spec` makes of images; and their files by path.
+def record(content: bytes, spec: PreprocessingSpec, head: str) -> tuple[Golden, dict[str, bytes]]:
+    """The golden vectors of a `.tflite` model, which takes what `spec` makes of images and gives what `head` tells; and
+    their files by path.
 
     Raises:
         ModelError: the model cannot be run, or gives scores that are no numbers.
     """
-    model, plain = Model(content, threads=1), Model(content, threads=1, delegate=NONE)
+    model, plain = (Model(content, 1, delegate, head) for delegate in (XNNPACK, NONE))
     images = [_clearest(model, spec, place) for place in range(len(SIZES))]
     pixels = [spec.pixels(image) for image in images]
     inputs = [model.input.quantize(spec.normalize(resized)) for resized in pixels]
@@ -109,7 +111,7 @@ def _lead(scores: NDArray[np.float32]) -> float:
 
 
 def _vector(number: int, image: Image.Image, model: Model, output: NDArray[Any]) -> Vector:
-    scores = model.output.dequantize(output)
+    scores = heads.scores(model.head, model.output.dequantize(output))
     best = int(scores.argmax())
     place = f"golden/{number}"
     names = (f"{place}.png", f"{place}-resized.png", f"{place}-input.bin", f"{place}-output.bin")

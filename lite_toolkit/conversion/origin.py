@@ -16,6 +16,7 @@ from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.measurement.description import describe
 from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import heads
 from lite_toolkit.tflite.manifest import Basis
 from lite_toolkit.tflite.metadata import Metadata, Normalization
 
@@ -69,7 +70,9 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
             size = weights.preprocessing.height, weights.preprocessing.width
             weights = dataclasses.replace(weights, preprocessing=request.preprocessing(size))
         # Before TensorFlow starts, which takes seconds.
-        _check_labels(request.labels, request.classes or weights.classes or 1000)
+        outputs = request.classes or weights.classes or 1000
+        advice = f" (--classes {len(request.labels or ())} starts a fresh classifier of that size)"
+        _check_labels(request.labels, outputs, advice)
     with steps.step("build"):
         from lite_toolkit.conversion.float_model import from_keras
 
@@ -83,7 +86,7 @@ def _of_variant(request: Request, steps: Steps) -> Origin:
     scores = "logits" if request.final_activation == "none" else "probabilities"
     fresh = _head_note(loaded.classes, weights.classes) if loaded.fresh_head and weights.sha256 else None
     notes = tuple(note for note in (fresh, weights.note) if note)
-    labels = request.labels or (None if loaded.fresh_head else weights.labels)
+    labels = request.labels or (None if loaded.fresh_head else heads.both(weights.labels, loaded.classes))
     described = _metadata(weights.name, weights.sha256, labels, weights.preprocessing)
     described = dataclasses.replace(described, license=weights.license)
     return Origin(from_keras(loaded.model), weights.preprocessing, provenance, scores, described, notes)
@@ -129,7 +132,7 @@ def _of_file(
 
 
 def _metadata(
-    source: str, digest: str | None, labels: tuple[str, ...] | None, preprocessing: PreprocessingSpec
+    source: str, digest: str | None, labels: Sequence[str] | None, preprocessing: PreprocessingSpec
 ) -> Metadata:
     """What all files of a request say of themselves."""
     return Metadata(
@@ -139,7 +142,7 @@ def _metadata(
         normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)
         if preprocessing.channel_order != "bgr"
         else None,
-        labels={"": labels} if labels else {},
+        labels={"": tuple(labels)} if labels else {},
     )
 
 
@@ -157,9 +160,9 @@ def _sha256_of(path: Path) -> str:
     return sha256(*named if path.is_dir() else (path,))
 
 
-def _check_labels(labels: Sequence[str] | None, classes: int) -> None:
-    if labels is not None and len(labels) != classes:
+def _check_labels(labels: Sequence[str] | None, outputs: int, advice: str = "") -> None:
+    if labels is not None and len(labels) != (classes := heads.classes(outputs)):
+        pair = " by one output: two are needed, that of a low score first" if outputs == 1 else ""
         raise LiteToolkitError(
-            f"{len(labels)} labels for {classes} classes: one line for each class is needed "
-            f"(--classes {len(labels)} starts a fresh classifier of that size)"
+            f"{len(labels)} labels for {classes} classes{pair or ': one line for each class is needed'}{advice}"
         )

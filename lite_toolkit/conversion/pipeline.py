@@ -25,14 +25,15 @@ from lite_toolkit.errors import GateError, LiteToolkitError, ModelError
 from lite_toolkit.images.files import find_images, left_out
 from lite_toolkit.images.preprocessing import PreprocessingSpec
 from lite_toolkit.measurement import validation
-from lite_toolkit.measurement.description import endpoints
+from lite_toolkit.measurement.description import NOTES, endpoints
 from lite_toolkit.measurement.loss import Assessment, Comparison
 from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import mixed_precision, precision
 from lite_toolkit.quantization.mixed_precision import Layers, Trade
 from lite_toolkit.quantization.recipes import IO_TYPES, Recipe, default
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import Model, ends
-from lite_toolkit.tflite import manifest, metadata
+from lite_toolkit.tflite import ending, manifest, metadata
 from lite_toolkit.tflite.graph import read_graph
 
 
@@ -87,18 +88,21 @@ class _Images:
     request: Request
     index: ground_truth.ClassIndex | None
     float_model: bytes
+    head: str
     dataset: RepresentativeDataset
 
     def drop(self, model: bytes) -> float:
         """Percentage points that a model loses on the held-out images: of top-1, or else of agreement."""
-        ours, theirs = self._reference.argmax(axis=1), self._scores(model).argmax(axis=1)
-        truth = ours if self.truth is None else self.truth
-        return 100 * float((ours == truth).mean() - (theirs == truth).mean())
+        ours, theirs = (heads.answers(self.head, scores) for scores in (self._reference, self._scores(model)))
+        truth = ours if self.truth is None else self.truth[:, np.newaxis]
+        return 100 * float((ours == truth).all(axis=1).mean() - (theirs == truth).all(axis=1).mean())
 
     @cached_property
     def truth(self) -> NDArray[np.int32] | None:
         """The classes of the held-out images; None where nobody told: a folder's name may be a number by chance."""
         folder = self.request.calibration_data
+        if self.head == heads.MULTI_LABEL:
+            return None
         if folder is None or not (self.index or (folder / ground_truth.TABLE).is_file()):
             return None
         names = [str(name) for name in self.dataset.names(self.dataset.held_out)]
@@ -108,7 +112,7 @@ class _Images:
 
     def compare(self, model: bytes) -> Comparison:
         """A model's scores with the float model's, on the held-out images."""
-        return validation.compare(self._reference, self._scores(model))
+        return validation.compare(self._reference, self._scores(model), self.head)
 
     @cached_property
     def _reference(self) -> NDArray[np.float32]:
@@ -116,7 +120,7 @@ class _Images:
 
     def _scores(self, model: bytes, title: str = "the quantized model") -> NDArray[np.float32]:
         held_out = self.dataset.held_out
-        return validation.scores(model, held_out, self.dataset.names(held_out), title)
+        return validation.scores(model, held_out, self.dataset.names(held_out), title, self.head)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class _Job:
     request: Request
     origin: Origin
     float_model: bytes
+    head: str
     recipe: Recipe
     images: _Images | None
     steps: Steps
@@ -172,9 +177,10 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     datasets = _representative(request, origin, steps)
     float_model = _float_model(origin, steps)
     _require_numbers(float_model, origin.preprocessing)
-    images = {sampling: _Images(request, index, float_model, dataset) for sampling, dataset in datasets.items()}
+    head = _head(request, float_model)
+    images = {sampling: _Images(request, index, float_model, head, dataset) for sampling, dataset in datasets.items()}
     jobs = [
-        _Job(request, origin, float_model, recipe, images.get(request.sampling(recipe)), steps)
+        _Job(request, origin, float_model, head, recipe, images.get(request.sampling(recipe)), steps)
         for recipe in request.wanted
     ]
     made = [_described(job, _assessed(job, _make(job))) for job in jobs]
@@ -196,6 +202,8 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
     notes += filter(
         None, chain.from_iterable((one.note, _float_note(job, one)) for job, one in zip(jobs, made, strict=True))
     )
+    doubts = (one.assessment.comparison.doubt for one in made if one.assessment)
+    notes += filter(None, dict.fromkeys([NOTES.get(head), *doubts]))
     return Conversion(files, (*origin.notes, *notes), float_size, dict(steps.seconds))
 
 
@@ -213,6 +221,21 @@ def _float_model(origin: Origin, steps: Steps) -> bytes:
         from lite_toolkit.conversion.float_model import to_tflite
 
         return to_tflite(origin.classifier, origin.scores)
+
+
+def _head(request: Request, float_model: bytes) -> str:
+    """What the outputs mean.
+
+    Raises:
+        ModelError: one output of which that cannot be told, or classes that a class index tells of labels.
+    """
+    try:
+        head = ending.head(read_graph(float_model).subgraphs[0])
+    except ModelError as error:
+        raise ModelError(f"{request.model or request.name}: {error}") from error
+    if request.class_index and head == heads.MULTI_LABEL:
+        raise ModelError("--class-index tells one class of each image: the model has a sigmoid for each label")
+    return head
 
 
 _SYNTHETIC_NOTE = (
@@ -344,7 +367,8 @@ def _converted(job: _Job, made: _Made) -> Converted:
                 "scores": origin.scores,
             },
             **origin.provenance,
-            "classes": scores.shape[-1],
+            "head": job.head,
+            "classes": heads.classes(scores.shape[-1]),
             "labels": origin.metadata.class_names,
             "recipe": dataclasses.asdict(recipe),
             "calibration": dataset.to_json() if dataset and recipe.calibrated else None,
@@ -397,8 +421,8 @@ def _require_agreement(least: float, files: Sequence[Converted]) -> None:
         found = file.assessment.comparison if file.assessment else None
         if found and found.agreement_percent < least:
             raise GateError(
-                f"{file.path.name}: {found.agreement_percent:.2f}% of {found.images} held-out images have the same "
-                f"top-1 as float32, less than {least:g}%; nothing was written"
+                f"{file.path.name}: {found.agreement_percent:.2f}% of {found.images} held-out images have the "
+                f"{found.measure} as float32, less than {least:g}%; nothing was written"
             )
 
 

@@ -50,6 +50,37 @@ class GroundTruth:
     absent: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The true labels of each image, of which there may be any number.
+
+    Attributes:
+        source, absent: as of `GroundTruth`.
+        present: bool (images, labels), in the model's numbering.
+    """
+
+    source: str
+    present: NDArray[np.bool_]
+    absent: tuple[str, ...]
+
+    @property
+    def offset(self) -> int:
+        """Nothing is added to labels."""
+        return 0
+
+    @property
+    def vary(self) -> bool:
+        """Whether some images have a label that others have not."""
+        return bool((self.present.any(axis=0) & ~self.present.all(axis=0)).any())
+
+    @property
+    def single(self) -> GroundTruth | None:
+        """The one class of each image; None where an image has none or several."""
+        if (self.present.sum(axis=1) != 1).any():
+            return None
+        return GroundTruth(self.source, self.present.argmax(axis=1).astype(np.int32), 0, self.absent)
+
+
 @dataclass(frozen=True)
 class Numbering:
     """How a class may be named: by its index, its wnid or its label.
@@ -135,9 +166,7 @@ def read(
     Raises:
         ImageError: there is no ground truth, or none of an image, or a class is unknown or out of range.
     """
-    if table is None and (folder / TABLE).is_file():
-        table = folder / TABLE
-    if table:
+    if table := _table(folder, table):
         rows = tables.read(table, folder, listed or images, numbering.number)
         absent = tuple(sorted(set(rows).difference(listed or images)))
         return _resolve(images, rows.get, numbering, str(table.name), absent)
@@ -150,6 +179,30 @@ def read(
         f"{folder}: no ground truth: must hold {TABLE}, or folders named by class, or files whose names begin with a "
         f"wnid, such as n01440764_1.JPEG; a class is named by {numbering.allowed}; found {_some(images)}"
     )
+
+
+def read_labels(folder: Path, images: Sequence[str], numbering: Numbering, table: Path | None = None) -> Labels:
+    """The true labels of each image of a folder: any number by a table, or one by names; else as `read`.
+
+    Raises:
+        ImageError: there is no ground truth, or none of an image, or a label is unknown or out of range.
+    """
+    table = _table(folder, table)
+    if table is None:
+        found = read(folder, images, numbering)
+        return Labels(found.source, np.eye(numbering.classes, dtype=bool)[found.classes], ())
+    rows = tables.read_several(table, folder, images, numbering.number, numbering.classes)
+    if without := [image for image in images if image not in rows]:
+        raise ImageError(f"{len(without)} of {len(images)} images are not in {table.name}: {_some(without)}")
+    present = np.zeros((len(images), numbering.classes), bool)
+    for row, image in zip(present, images, strict=True):
+        row[[number for name in rows[image] if (number := numbering.number(name)) is not None]] = True
+    return Labels(table.name, present, tuple(sorted(set(rows).difference(images))))
+
+
+def _table(folder: Path, given: Path | None) -> Path | None:
+    beside = folder / TABLE
+    return beside if given is None and beside.is_file() else given
 
 
 def read_class_index(path: Path) -> ClassIndex:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _CLASS_HEADS = {
     *("truth", "y", "ytrue", "variety", "diagnosis"),
 }
 _COUNTER_HEADS = {"", "index", "unnamed0", "id", "no", "nr", "row", "number"}
-_BITS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+_BITS = {"0": False, "0.0": False, "-1": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class _Table:
     heading: Sequence[str]
     rows: Rows
     image: int
+
+    @property
+    def numbered(self) -> Iterator[tuple[int, list[str]]]:
+        """The rows with their numbers in the file."""
+        return enumerate(self.rows, start=2 if self.heading else 1)
 
     def head(self, column: int) -> str:
         """The letters and digits of a heading, or nothing."""
@@ -84,19 +89,54 @@ def read(path: Path, folder: Path, images: Sequence[str], find: Callable[[str], 
     table = _parsed(path, places, find)
     value = _classes(table, find)
     found: dict[str, str] = {}
-    for number, row in enumerate(table.rows, start=2 if table.heading else 1):
-        cell, name = row[table.image], value(row)
-        if not cell or not name:
-            raise ImageError(f"{path}, line {number}: {','.join(row)!r}: must hold an image's path and its class")
-        if find(name) is None:
-            name = re.sub(r"^([0-9]+)\.0+$", r"\1", name)  # as pandas writes numbers of a column with gaps
-        meant = places.find(cell)
-        if len(meant) > 1:
-            raise ImageError(f"{path}, line {number}: {cell!r} is {meant[0]} or {meant[1]}: name one with its path")
-        image = meant[0] if meant else plain(cell)
+    for number, row in table.numbered:
+        if not value(row):
+            raise _incomplete(path, number, row)
+        image, name = _image(table, number, row, places), _whole(value(row), find)
         if found.setdefault(image, name) != name:
             raise ImageError(f"{path}, line {number}: {image} has class {found[image]} already")
     return found
+
+
+def read_several(
+    path: Path, folder: Path, images: Sequence[str], find: Callable[[str], int | None], labels: int
+) -> dict[str, set[str]]:
+    """Image -> its labels, of which there may be any number: as `read`, but a row may have several columns of 1 or
+    none, a cell several labels with one of "|;, " between them or none, and an image several rows.
+
+    Args:
+        path, folder, images, find: as of `read`.
+        labels: how many there are; each must have a column, where columns of 0 and 1 tell them.
+
+    Raises:
+        ImageError: the file cannot be read, or not in one way only.
+    """
+    places = _Places(folder, images)
+    table = _parsed(path, places, find)
+    value = _labels(table, find, labels)
+    found: dict[str, set[str]] = {}
+    for number, row in table.numbered:
+        found.setdefault(_image(table, number, row, places), set()).update(value(row))
+    return found
+
+
+def _image(table: _Table, number: int, row: list[str], places: _Places) -> str:
+    cell = row[table.image]
+    if not cell:
+        raise _incomplete(table.path, number, row)
+    meant = places.find(cell)
+    if len(meant) > 1:
+        raise ImageError(f"{table.path}, line {number}: {cell!r} is {meant[0]} or {meant[1]}: name one with its path")
+    return meant[0] if meant else plain(cell)
+
+
+def _incomplete(path: Path, number: int, row: list[str]) -> ImageError:
+    return ImageError(f"{path}, line {number}: {','.join(row)!r}: must hold an image's path and its class")
+
+
+def _whole(name: str, find: Callable[[str], int | None]) -> str:
+    """As pandas writes whole numbers of a column with gaps, without the fraction."""
+    return re.sub(r"^([0-9]+)\.0+$", r"\1", name) if find(name) is None else name
 
 
 def lines(path: Path) -> list[str]:
@@ -210,22 +250,59 @@ def _counts(table: _Table, column: int) -> bool:
     return counted and len(numbers) > 1 and table.head(column) in _COUNTER_HEADS
 
 
+def _labels(table: _Table, find: Callable[[str], int | None], labels: int) -> Callable[[list[str]], Sequence[str]]:
+    """What gives the labels of a row."""
+    others = [column for column in range(len(table.rows[0]) if table.rows else 2) if column != table.image]
+    known = [column for column in others if table.head(column) in _CLASS_HEADS]
+    hot = [] if known else _hot_columns(table, others, find)
+    if len(hot) > 1:
+        told = {find(table.heading[column]) for column in hot}
+        if missing := [label for label in range(labels) if label not in told]:
+            raise ImageError(f"{table.path}: no column is titled by label {missing[0]}: each of {labels} must have one")
+        return lambda row: [table.heading[column] for column in hot if _BITS[row[column].lower()]]
+    columns = known or [column for column in others if not _counts(table, column)] or others
+    cells = {column: [row[column] for row in table.rows] for column in columns}
+    split = {column: [_split(cell, find) for cell in cells[column]] for column in columns}
+    named = [column for column in columns if any(cells[column]) and None not in split[column]]
+    if len(named) != 1:
+        either = " or by ".join(map(table.title, (named or columns)[:2]))
+        odd = next((cell for cell in cells[columns[0]] if _split(cell, find) is None), "")
+        why = "leave a column out, or title one 'labels'" if named else f"{odd!r} names none of the model's"
+        raise ImageError(f"{table.path}: labels are named by {either}: {why}")
+    return lambda row: _split(row[named[0]], find) or []
+
+
+def _split(cell: str, find: Callable[[str], int | None]) -> list[str] | None:
+    """The labels that a cell names; None where it names something else."""
+    bare = cell.strip("[](){} ")
+    for parts in ([bare], *(bare.split(mark) for mark in "|;,"), bare.split()):
+        names = [_whole(part.strip(" '\""), find) for part in parts if part.strip()]
+        if all(find(name) is not None for name in names):
+            return names
+    return None
+
+
 def _one_hot(
     table: _Table, others: Sequence[int], find: Callable[[str], int | None]
 ) -> Callable[[list[str]], str] | None:
     """The class by columns of 0 and 1, whose headings are the classes; None where there are none."""
-    bits = [column for column in others if table.heading and all(row[column].lower() in _BITS for row in table.rows)]
-    named = [column for column in bits if find(table.heading[column]) is not None]
-    columns = named if len(named) > 1 else bits
+    columns = _hot_columns(table, others, find)
     if len(columns) < 2:
         return None
-    for number, row in enumerate(table.rows, start=2):
+    for number, row in table.numbered:
         if (count := sum(_BITS[row[column].lower()] for column in columns)) != 1:
             raise ImageError(
                 f"{table.path}, line {number}: {','.join(row)!r} has {count} of the classes "
                 f"{', '.join(map(table.title, columns[:3]))}: must have one of these, or a column titled 'label'"
             )
     return lambda row: next(table.heading[column] for column in columns if _BITS[row[column].lower()])
+
+
+def _hot_columns(table: _Table, others: Sequence[int], find: Callable[[str], int | None]) -> list[int]:
+    """Those of 0 and 1; if several of them are titled by classes, these."""
+    bits = [column for column in others if table.heading and all(row[column].lower() in _BITS for row in table.rows)]
+    named = [column for column in bits if find(table.heading[column]) is not None]
+    return named if len(named) > 1 else bits
 
 
 def _head(cell: str) -> str:

@@ -41,7 +41,7 @@ def picture(found: Validation, title: str) -> Any:
         label.set_color(SERIES[1] if layer in assessment.worst_layers else INK)
     page.suptitle(title, size=15, weight="bold")
     sqnr = [] if compared.sqnr_db is None else [f"SQNR of the scores {compared.sqnr_db:.1f} dB"]
-    summary = (f"{compared.agreement_percent:.1f}% same top-1", *sqnr, f"{compared.images} images")
+    summary = (f"{compared.agreement_percent:.1f}% {compared.measure}", *sqnr, f"{compared.images} images")
     names = ("SQNR in the running network", "own SQNR: with exact inputs", "most error added, in order")
     pictures.legend(upper, upper.lines, names, 3, title="  ·  ".join(summary))
     return page

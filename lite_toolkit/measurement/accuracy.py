@@ -182,6 +182,11 @@ def shifted(best: Classes, truth: Classes) -> int | None:
     return next((shift for shift in (-1, 1) if _fits_better(best[:, 0], truth, truth + shift)), None)
 
 
+def exchanged(best: Classes, truth: Classes) -> bool:
+    """Whether top-1 of two classes is drastically better with each taken for the other."""
+    return _fits_better(best[:, 0], truth, 1 - truth)
+
+
 def alphabetical(best: Classes, truth: Classes, classes: int) -> bool:
     """Whether top-1 is drastically better with the numbers of the classes taken as names in alphabetical order, 0, 1,
     10, 11, 2, which is that of Keras for the folders of a data set."""

@@ -66,7 +66,7 @@ class Classifier:
         about = describe(path, preprocessing=preprocessing, labels=labels, delegate=delegate.name)
         self.preprocessing, self.labels, self.notes = about.preprocessing, about.labels, about.notes
         rehearse(path, threads or 1, delegate, about.minimum_runtime)
-        self.model = Model(path, threads, delegate)
+        self.model = Model(path, threads, delegate, about.head)
 
     def classify(self, images: Iterable[Path | str], top: int = 5) -> Iterator[Prediction]:
         """The `top` classes of each image; equal scores are in order of index.

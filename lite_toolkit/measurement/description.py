@@ -11,14 +11,20 @@ import numpy as np
 from lite_toolkit.edgetpu.compiled import Compiled, for_delegate
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec, Sized, google_lite
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.delegates import XNNPACK
 from lite_toolkit.runtime.interpreter import TensorInfo, ends
 from lite_toolkit.text import odd_characters, shown
-from lite_toolkit.tflite import manifest, metadata
+from lite_toolkit.tflite import ending, manifest, metadata
 from lite_toolkit.tflite.graph import Graph, Tensor, read_graph
 from lite_toolkit.tflite.metadata import Metadata
 
 _ADVICE = "pass --preprocessing if that is wrong"
+NOTES = {
+    heads.LOGIT: "The model has one output, without a sigmoid: it is taken for the logit of the second of two classes, "
+    "which holds above 0.",
+    heads.MULTI_LABEL: "The model has a sigmoid for each label: any number of them may hold, those above 0.5.",
+}
 EVERYTHING = tuple(field.name for field in dataclasses.fields(PreprocessingSpec))
 
 
@@ -28,7 +34,8 @@ class Description:
 
     Attributes:
         image: its input.
-        classes: number of scores.
+        outputs: number of values of its output.
+        head: what they mean, one of `heads.HEADS`.
         preprocessing: what is done to each image.
         labels: one for each class; None where nobody told.
         note: how the preprocessing was found, where that is not certain.
@@ -38,13 +45,19 @@ class Description:
     """
 
     image: TensorInfo
-    classes: int
+    outputs: int
+    head: str
     preprocessing: PreprocessingSpec
     labels: Sequence[str] | None
     note: str | None
     told: tuple[str, ...]
     compiled: Compiled | None
     doubt: str | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return heads.classes(self.outputs)
 
     @property
     def minimum_runtime(self) -> int | None:
@@ -54,7 +67,8 @@ class Description:
     @property
     def notes(self) -> tuple[str, ...]:
         """What users should know before the model runs."""
-        return tuple(filter(None, (self.note, self.doubt, self.compiled.note if self.compiled else None)))
+        compiled = self.compiled.note if self.compiled else None
+        return tuple(filter(None, (self.note, self.doubt, compiled, NOTES.get(self.head))))
 
 
 def describe(
@@ -72,27 +86,30 @@ def describe(
     """
     graph = read_graph(path)
     compiled = for_delegate(path, graph, delegate)
+    found = manifest.read(path)
     try:
         image, scores = ends(*endpoints(graph))
+        head = manifest.head(found, scores.shape[-1]) or ending.head(graph.subgraphs[0])
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    classes, found = scores.shape[-1], manifest.read(path)
     wanted = found is None and (preprocessing is None or labels is None)
-    told, doubt = _hint(graph, classes) if wanted else (None, None)
+    told, doubt = _hint(graph, scores.shape[-1]) if wanted else (None, None)
     spec, note = find_preprocessing(image, found, told, preprocessing)
-    labels = labels if labels is not None else _labels(found, told, path)
-    if labels is not None and len(labels) != classes:
-        raise ModelError(f"{len(labels)} labels for a model of {classes} classes")
+    labels = labels if labels is not None else heads.both(_labels(found, told, path), scores.shape[-1])
+    if labels is not None:
+        heads.require_labels(labels, scores.shape[-1])
     fields = EVERYTHING if note is None else ("mean", "std") if told and told.normalization else ()
-    return Description(image, classes, spec, labels, note, fields, compiled, doubt)
+    return Description(image, scores.shape[-1], head, spec, labels, note, fields, compiled, doubt)
 
 
-def _hint(graph: Graph, classes: int) -> tuple[Metadata | None, str | None]:
+def _hint(graph: Graph, outputs: int) -> tuple[Metadata | None, str | None]:
     """The model's own metadata, without labels of another number; and what is wrong with it."""
     told, problem = metadata.hint(graph)
-    if told and told.class_names and len(told.class_names) != classes:
-        problem = f"{len(told.class_names)} labels for a model of {classes} classes"
-        told = dataclasses.replace(told, labels={})
+    if told and told.class_names:
+        try:
+            heads.require_labels(heads.both(told.class_names, outputs) or (), outputs)
+        except ModelError as error:
+            problem, told = str(error), dataclasses.replace(told, labels={})
     return told, f"Not all of the model's metadata is used: {problem}." if problem else None
 
 
@@ -177,12 +194,14 @@ def together(models: Sequence[Path], sides: Sequence[Description], given: Sized 
         given: the user's preprocessing, for models without manifest; a manifest must tell the same.
 
     Raises:
-        ModelError: input sizes or numbers of classes differ, or manifests or metadata tell different preprocessing.
+        ModelError: input sizes or numbers of classes differ, or one has a sigmoid for each label and another not, or
+            manifests or metadata tell different preprocessing.
     """
     for what, values in (
         ("input size", [side.image.size for side in sides]),
         ("number of channels", [side.image.shape[3] for side in sides]),
         ("number of classes", [side.classes for side in sides]),
+        ("labels an image", ["any number" if side.head == heads.MULTI_LABEL else "one" for side in sides]),
     ):
         if values[0] != values[-1]:
             raise ModelError(

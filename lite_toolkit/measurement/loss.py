@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from lite_toolkit.decoding import UNTOLD, between
+from lite_toolkit.decoding import LATER, UNTOLD, Count, between
 from lite_toolkit.documents import Report
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.tflite.layers import Granularity
 
-ScoreKind = Literal["logits", "probabilities"]
+ScoreKind = Literal["logits", "probabilities", "sigmoids"]
+FEWEST_DOUBTED = 10  # images: of fewer, all may have one class by chance
 Percent = Annotated[float, between(0, 100)]
 
 
@@ -19,22 +20,28 @@ class Comparison:
 
     Attributes:
         images: number of images compared.
-        agreement_percent: images whose highest score has the same class; the lowest index wins a tie.
-        top5_agreement_percent: images whose highest float score has a class among the quantized model's best five.
-        sqnr_db: signal to quantization noise ratio of the mean-centred scores; None where they are equal.
+        agreement_percent: images whose highest score has the same class, the lowest index winning a tie; of sigmoids,
+            images with the same set of labels above 0.5.
+        top5_agreement_percent: images whose highest float score has a class among the quantized model's best five; None
+            where that says nothing: of sigmoids, and of five classes or fewer, all of which are among the best five.
+        sqnr_db: signal to quantization noise ratio of the mean-centred scores, of sigmoids less 0.5; None where they
+            are equal.
         kl_divergence_nats: mean over the images of the Kullback-Leibler divergence from the float model's
-            probabilities to the quantized model's.
+            probabilities to the quantized model's; of sigmoids, the sum of those of the labels.
         largest_difference: of any score.
-        scores: what the scores were taken for; the softmax of logits are the probabilities.
+        scores: what the scores were taken for; the softmax of logits are the probabilities, sigmoids those of labels
+            that hold or not whatever the others.
+        float_answers: how many different classes, or sets of labels, the float model sees; None in an old report.
     """
 
     images: Annotated[int, between(1)]
     agreement_percent: Percent
-    top5_agreement_percent: Percent
+    top5_agreement_percent: Percent | None
     sqnr_db: float | None
     kl_divergence_nats: float
     largest_difference: float
     scores: ScoreKind
+    float_answers: Count | None = field(default=None, metadata=LATER)
 
     @property
     def agreement(self) -> Rate:
@@ -42,9 +49,22 @@ class Comparison:
         return self._rate(self.agreement_percent)
 
     @property
-    def top5_agreement(self) -> Rate:
+    def top5_agreement(self) -> Rate | None:
         """Images whose float top-1 is among the best five, as a count."""
-        return self._rate(self.top5_agreement_percent)
+        return None if self.top5_agreement_percent is None else self._rate(self.top5_agreement_percent)
+
+    @property
+    def measure(self) -> str:
+        """What agrees, as people read it."""
+        return "same labels" if self.scores == "sigmoids" else "same top-1"
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the agreement says little, though it is right."""
+        if self.float_answers != 1 or self.images < FEWEST_DOUBTED:
+            return None
+        what = "the same labels" if self.scores == "sigmoids" else "one class"
+        return f"The float model sees {what} in all {self.images} images: agreement on them says little."
 
     def _rate(self, percent: float) -> Rate:
         return Rate(round(percent * self.images / 100), self.images)

@@ -31,7 +31,7 @@ def build(
     Args:
         spec: what to build; its padding and epsilon must be those of the weights that will be loaded.
         classes: outputs of the classifier; None builds the network without it.
-        activation: "softmax" gives probabilities, "none" logits.
+        activation: "softmax" gives probabilities, of one class by a sigmoid; "none" logits.
         pooling: without a classifier, pool the last feature map to (batch, spec.head_filters).
         input_shape: (height, width, spec.channels), each side at least 32 pixels or None; the spec's resolution by
             default.
@@ -209,7 +209,8 @@ class _Network:
         x = self.pool(x)
         if self.spec.dropout:
             x = keras.layers.Dropout(self.spec.dropout, name="top_dropout")(x)
-        final = None if activation == "none" else activation
+        # The softmax of one score is 1: the probability of one of two classes is the sigmoid.
+        final = None if activation == "none" else "sigmoid" if classes == 1 else activation
         # The TPU repository draws from +-1/sqrt(classes), made for 1000 of them: of two classes, logits would be far
         # apart before anything is learnt. From the number of inputs, the same width serves any number of classes.
         initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=self.seed_of("predictions"))

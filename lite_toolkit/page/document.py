@@ -90,6 +90,7 @@ def _content(found: Overview) -> dict[str, Any]:
         "summary": tables.summary(found),
         "accuracy": plots.accuracy(found),
         "accuracies": tables.accuracies(found),
+        "labels": tables.labels(found),
         "remarks": [(model.title, one.notes) for model in found.models for one in model.judged if one.notes],
         **_latency(found),
         "losses": tables.losses(found),

@@ -76,7 +76,7 @@ class Model:
     @property
     def top1(self) -> Rate | None:
         """Of the evaluation with the most images."""
-        rates = [judged.rates[1] for judged in self.judged]
+        rates = [judged.rates[1] for judged in self.judged if judged.rates]
         return max(rates, key=lambda rate: rate.images) if rates else None
 
 
@@ -216,7 +216,7 @@ def _judged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 def _as_judged(found: Evaluation, reference: Reference) -> Evaluation:
     model = Subject(reference.file, reference.sha256)
     nothing: dict[str, Any] = {"classes": (), "confusions": (), "reference": None, "pairing": None, "notes": ()}
-    return replace(found, model=model, top=reference.top, **nothing)
+    return replace(found, model=model, top=reference.top, multi_label=reference.multi_label, **nothing)
 
 
 def _titles(machines: Sequence[Machine]) -> dict[Machine, str]:

@@ -55,8 +55,8 @@ def summary(found: Overview) -> list[Summary]:
         Summary(
             name=model.title,
             size=", ".join(figures.size(size) for size in model.sizes_bytes) or "–",
-            top1=tuple(_rate(one.rates[1]) for one in model.judged),
-            agreement=tuple(f"{loss.comparison.agreement_percent:.1f}%" for loss in model.losses),
+            top1=tuple(_headline(one) for one in model.judged),
+            agreement=tuple(_agreement(loss) for loss in model.losses),
             sqnr=tuple(f"{figures.decimal(loss.comparison.sqnr_db)} dB" for loss in model.losses),
             latencies=tuple(_latency(found, timing) for timing in model.timings),
             cached=tuple(_memory(chip.cached_bytes) for chip in model.chips),
@@ -68,9 +68,26 @@ def summary(found: Overview) -> list[Summary]:
 
 def accuracies(found: Overview) -> Table | None:
     """What each model got right, and how it differs from its reference."""
-    rows = [_judged(model, one) for model in found.models for one in model.judged]
+    rows = [_judged(model, one) for model in found.models for one in model.judged if one.rates]
     columns = ("model", "|images", ">top-1", ">also", "reference", ">same top-1", ">change, points", ">McNemar's p")
     return _table("Accuracy, with 95% intervals", columns, rows)
+
+
+def labels(found: Overview) -> Table | None:
+    """What each model with a sigmoid for each label got right."""
+    rows = [
+        (
+            *(model.title, f"{one.images:,} of {one.data}" + ran(one)),
+            *(_percent(value) for value in one.multi_label.figures.values()),
+            *(_rate(one.multi_label.exact), title(one.reference.file) if one.reference else "–"),
+            _percent(one.multi_label.agreement_percent),
+        )
+        for model in found.models
+        for one in model.judged
+        if one.multi_label
+    ]
+    columns = ("model", "|images", ">mAP", ">micro F1", ">macro F1", ">exact", "reference", ">same labels")
+    return _table("Any number of labels an image: mean average precision, and F1 at 0.5", columns, rows)
 
 
 def losses(found: Overview) -> Table | None:
@@ -242,7 +259,7 @@ def _loss(model: Model, loss: Loss) -> tuple[str, ...]:
     data = f"{found.images} held out of {loss.data}"
     return (
         *(model.title, against, (loss.data or "–") if loss.reference else data),
-        *(f"{percent:.1f}%" for percent in (found.agreement_percent, found.top5_agreement_percent)),
+        *(_agreement(loss), _percent(found.top5_agreement_percent)),
         *(found.scores, figures.decimal(found.sqnr_db)),
         f"{found.kl_divergence_nats:.4f}",
     )
@@ -265,6 +282,21 @@ def _latency(found: Overview, timing: Timing) -> tuple[str, str, str]:
 
 def _percentiles(times: Times, *names: str) -> Iterator[str]:
     return (figures.milliseconds(getattr(times.distribution, name)) for name in names)
+
+
+def _headline(one: Evaluation) -> str:
+    if one.rates or one.multi_label is None:
+        return _rate(one.rates[1])
+    return f"mAP {_percent(one.multi_label.mean_average_precision_percent)}"
+
+
+def _agreement(loss: Loss) -> str:
+    labels = " (labels)" if loss.comparison.scores == "sigmoids" else ""
+    return f"{_percent(loss.comparison.agreement_percent)}{labels}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}%"
 
 
 def _rate(rate: Rate) -> str:

@@ -49,7 +49,7 @@ def disturbances(float_model: bytes, images: Iterable[Array], recipe: Recipe, st
     """
     network = operators.Network(float_model)
     graph = network.graph
-    computing = _without_softmax(graph)
+    computing = _up_to_logits(graph)
     scores = computing[-1].outputs[0]
     live: Live = {graph.inputs[0]: Activation(np.stack(list(islice(images, IMAGES))))}
     truth = _finish(network, computing, live)[scores].stored
@@ -65,12 +65,12 @@ def disturbances(float_model: bytes, images: Iterable[Array], recipe: Recipe, st
     return sorted(found, key=lambda disturbance: -disturbance.power)
 
 
-def _without_softmax(graph: Subgraph) -> Sequence[Operator]:
-    """The operators up to the logits: a softmax would hide great errors."""
+def _up_to_logits(graph: Subgraph) -> Sequence[Operator]:
+    """The operators up to the logits: a softmax would hide great errors, and so would a sigmoid."""
     computing = list(graph.operators)
     while computing[-1].name in kernels.RESHAPING:
         computing.pop()
-    return computing[:-1] if computing[-1].name == "SOFTMAX" else graph.operators
+    return computing[:-1] if computing[-1].name in ("SOFTMAX", "LOGISTIC") else graph.operators
 
 
 def _disturbed(

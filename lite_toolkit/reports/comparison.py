@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lite_toolkit.documents import Report
 from lite_toolkit.errors import ReportError, UsageError
+from lite_toolkit.measurement import loss
 from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.intervals import difference
 from lite_toolkit.measurement.latency import NAMES, Benchmark, Benchmarks, Measurement
@@ -77,11 +78,26 @@ class RateChange:
 
 
 @dataclass(frozen=True)
+class FigureChange:
+    """A figure in percent that is no share of the images, so that it has no interval: mean average precision, F1."""
+
+    name: str
+    a_percent: float
+    b_percent: float
+
+    @property
+    def points(self) -> float:
+        """B less A."""
+        return self.b_percent - self.a_percent
+
+
+@dataclass(frozen=True)
 class Changes:
-    """What changed on one device; `rates` begins with the one that a gate is for."""
+    """What changed on one device; a gate is for the first of `rates`, or else of `figures`."""
 
     latencies: tuple[LatencyChange, ...] = ()
     rates: tuple[RateChange, ...] = ()
+    figures: tuple[FigureChange, ...] = ()
     losses: tuple[Loss, Loss] | None = None
     notes: tuple[str, ...] = ()
 
@@ -161,7 +177,7 @@ def latency_regressions(found: Comparison, limit_percent: float) -> Iterator[str
 
 
 def drops(found: Comparison, limit_points: float) -> Iterator[str]:
-    """One sentence for each device whose top-1, or agreement, is lower by more than the limit.
+    """One sentence for each device whose top-1, agreement or mean average precision is lower by more than the limit.
 
     Raises:
         UsageError: the reports have neither, and the gate would hold nothing.
@@ -169,9 +185,10 @@ def drops(found: Comparison, limit_points: float) -> Iterator[str]:
     if found.timed:
         raise UsageError(f"--max-drop is for reports of evaluate or validate, or manifests, not {found.kind}")
     for device, changes in found.devices.items():
-        for one in changes.rates[:1]:
-            if -one.points > limit_points:
-                yield f"{one.name}{_on(device)} is {-one.points:.2f} points lower, more than {limit_points:g}"
+        told = [(one.name, -one.points) for one in changes.rates] + [(one.name, -one.points) for one in changes.figures]
+        for name, drop in told[:1]:
+            if drop > limit_points:
+                yield f"{name}{_on(device)} is {drop:.2f} points lower, more than {limit_points:g}"
 
 
 def _on(device: str) -> str:
@@ -252,22 +269,38 @@ def _by_key(measurements: Iterable[Measurement], names: Mapping[str, str]) -> di
 
 def _of_evaluations(a: Evaluation, b: Evaluation) -> Changes:
     rates = tuple(RateChange(f"top-{k}", rate, b.rates[k]) for k, rate in a.rates.items() if k in b.rates)
-    return Changes(rates=rates, notes=tuple(_data(a, b, a.rates[1], b.rates[1])))
+    figures: tuple[FigureChange, ...] = ()
+    if a.multi_label and b.multi_label:
+        figures = tuple(
+            FigureChange(name, ours, theirs)
+            for (name, ours), theirs in zip(a.multi_label.figures.items(), b.multi_label.figures.values(), strict=True)
+            if ours is not None and theirs is not None
+        )
+    if not rates and not figures:
+        raise ReportError("the evaluations have no figure in common: one is of any number of labels an image")
+    return Changes(rates=rates, figures=figures, notes=tuple(_data(a, b, a.images, b.images)))
 
 
 def _of_losses(a: Loss, b: Loss) -> Changes:
     first, second = a.comparison, b.comparison
-    rates = (
-        RateChange("agreement", first.agreement, second.agreement),
-        RateChange("top-5 agreement", first.top5_agreement, second.top5_agreement),
-    )
-    return Changes(rates=rates, losses=(a, b), notes=tuple(_data(a, b, first.agreement, second.agreement)))
+    if first.measure != second.measure:
+        raise ReportError(f"A tells images with the {first.measure} as float, B with the {second.measure}")
+    rates = [RateChange("agreement", first.agreement, second.agreement)]
+    if first.top5_agreement and second.top5_agreement:
+        rates.append(RateChange("top-5 agreement", first.top5_agreement, second.top5_agreement))
+    notes = [*_data(a, b, first.images, second.images), *_doubts(first, second)]
+    return Changes(rates=tuple(rates), losses=(a, b), notes=tuple(notes))
 
 
-def _data(a: Evaluation | Loss, b: Evaluation | Loss, rate_a: Rate, rate_b: Rate) -> Iterator[str]:
-    if rate_a.images != rate_b.images or (a.data and b.data and a.data != b.data):
+def _doubts(*sides: loss.Comparison) -> Iterator[str]:
+    """Why an agreement says little."""
+    return (f"{side}: {found.doubt}" for side, found in zip("AB", sides, strict=True) if found.doubt)
+
+
+def _data(a: Evaluation | Loss, b: Evaluation | Loss, images_a: int, images_b: int) -> Iterator[str]:
+    if images_a != images_b or (a.data and b.data and a.data != b.data):
         first, second = a.data or "unknown origin", b.data or "unknown origin"
-        yield f"The images differ: {rate_a.images} of {first} in A, {rate_b.images} of {second} in B."
+        yield f"The images differ: {images_a} of {first} in A, {images_b} of {second} in B."
 
 
 def _resampled_medians(ordered: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:

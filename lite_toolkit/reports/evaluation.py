@@ -1,14 +1,15 @@
 """What `evaluate` counted, as a document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from lite_toolkit.datasets.ground_truth import MAXIMUM_INDEX
-from lite_toolkit.decoding import Count, between
+from lite_toolkit.decoding import LATER, Count, between
 from lite_toolkit.documents import OfDevice, Several
 from lite_toolkit.measurement import evaluation
 from lite_toolkit.measurement.accuracy import Accuracy, Pairing, Rate
+from lite_toolkit.measurement.multi_label import MultiLabel
 
 TIE_RULE = "of equal scores the lowest class index wins"
 INTERVALS = "95%: Wilson's score interval; of a change, Newcombe's for paired proportions (method 10)"
@@ -85,6 +86,7 @@ class Reference(Subject):
     """The model that it is compared with, and what that gets right."""
 
     top: tuple[Top, ...]
+    multi_label: MultiLabel | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,11 @@ class Evaluation(OfDevice):
         data: the name of the folder of images.
         images: number of images that were read.
         unreadable_images: one message for each that could not be.
-        top: every k that was counted.
+        top: every k that was counted; nothing where images have any number of labels, which have no classes,
+            confusions and pairing either.
         classes: those of the images, whatever the ground truth calls them.
         confusions: the most frequent first.
+        multi_label: of a model with a sigmoid for each label.
         workers: number of processes; None or 0 in an old report of a board: one for each processor.
         seconds: wall time of each step.
         images_per_second: of those that were not taken from a file to resume.
@@ -129,6 +133,7 @@ class Evaluation(OfDevice):
     confusions: tuple[Confusion, ...]
     reference: Reference | None
     pairing: Pairing | None
+    multi_label: MultiLabel | None = field(default=None, metadata=LATER)
     notes: tuple[str, ...]
     workers: Count | None = field(compare=False)
     resumed_images: Count = field(compare=False)
@@ -136,10 +141,13 @@ class Evaluation(OfDevice):
     images_per_second: float = field(compare=False)
 
     def __post_init__(self) -> None:
-        for top in (self.top, *([self.reference.top] if self.reference else [])):
-            if not any(row.k == 1 for row in top):
+        reference = [self.reference] if self.reference else []
+        for top in (self.top, *(one.top for one in reference)):
+            if not any(row.k == 1 for row in top) and (top or self.multi_label is None):
                 raise ValueError("top has no k 1: must have one")
-        if (self.reference is None) != (self.pairing is None):
+        if any((one.multi_label is None) != (self.multi_label is None) for one in reference):
+            raise ValueError("multi_label: must be there of the model and the reference, or null")
+        if (not reference or not self.top) != (self.pairing is None):
             raise ValueError("reference and pairing: must be there both, or null")
 
     @property
@@ -150,11 +158,12 @@ class Evaluation(OfDevice):
     @classmethod
     def of(cls, device: str, found: evaluation.Evaluation) -> "Evaluation":
         """What was found on a device of that name."""
-        request, results = found.request, found.results
+        request, results, multi_label = found.request, found.judgement.results, found.judgement.multi_label
         name = found.names.get
         reference = None
         if request.reference:
-            reference = Reference(request.reference.name, found.sha256[1], _top(results[1]))
+            judged = multi_label[1] if multi_label else None
+            reference = Reference(request.reference.name, found.sha256[1], _top(results[1:]), judged)
         done = found.images + len(found.unreadable) - found.resumed
         return cls(
             device=device,
@@ -166,17 +175,20 @@ class Evaluation(OfDevice):
             unreadable_images=found.unreadable,
             preprocessing=found.preprocessing.to_json(),
             ground_truth=GroundTruth(found.truth.source, found.truth.offset),
-            top=_top(results[0]),
+            top=_top(results),
             classes=tuple(
                 OfClass(rate.correct_images, rate.images, index, name(index))
-                for index, rate in results[0].classes.items()
+                for result in results[:1]
+                for index, rate in result.classes.items()
             ),
             confusions=tuple(
                 Confusion(one.truth, name(one.truth), one.predicted, name(one.predicted), one.images)
-                for one in results[0].confusions
+                for result in results[:1]
+                for one in result.confusions
             ),
             reference=reference,
-            pairing=found.pairing,
+            pairing=found.judgement.pairing,
+            multi_label=multi_label[0] if multi_label else None,
             notes=found.notes,
             workers=found.workers,
             resumed_images=found.resumed,
@@ -185,8 +197,11 @@ class Evaluation(OfDevice):
         )
 
 
-def _top(found: Accuracy) -> tuple[Top, ...]:
-    return tuple(Top(rate.correct_images, rate.images, k, found.tied[k]) for k, rate in found.top.items())
+def _top(found: Sequence[Accuracy]) -> tuple[Top, ...]:
+    """Of the first, if there is one."""
+    return tuple(
+        Top(rate.correct_images, rate.images, k, one.tied[k]) for one in found[:1] for k, rate in one.top.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lite_toolkit.decoding import Count, encode_fields
+from lite_toolkit.decoding import LATER, Count
 from lite_toolkit.documents import Report
 from lite_toolkit.edgetpu.forecast import Target
 from lite_toolkit.measurement.loss import Assessment, Loss
@@ -66,7 +66,11 @@ class Compiled:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Report):
-    """How a model was made; what files of other versions may lack has a default."""
+    """How a model was made; what files of other versions may lack has a default.
+
+    Attributes:
+        head: what the outputs mean, one of `heads.HEADS`.
+    """
 
     KIND = "manifest"
 
@@ -74,6 +78,7 @@ class Manifest(Report):
     variant: str | None
     weights: Weights
     fresh_classifier: bool = False
+    head: str | None = field(default=None, metadata=LATER)
     classes: Count | None = None
     labels: tuple[str, ...] | None = None
     recipe: Recipe
@@ -86,7 +91,7 @@ class Manifest(Report):
     target: Target | None = None
     held_out: Assessment | None
     versions: Mapping[str, str]
-    edgetpu: Compiled | None = None
+    edgetpu: Compiled | None = field(default=None, metadata=LATER)
 
     @property
     def loss(self) -> Loss | None:
@@ -95,10 +100,3 @@ class Manifest(Report):
             return None
         data = self.calibration.description if self.calibration else None
         return Loss(self.model.file, None, data, self.model.size_bytes, self.held_out)
-
-    def content(self) -> dict[str, Any]:
-        """What stands below the header; only compiled models have "edgetpu"."""
-        content = encode_fields(self)
-        if self.edgetpu is None:
-            del content["edgetpu"]
-        return content

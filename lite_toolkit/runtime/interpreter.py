@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lite_toolkit.errors import DelegateError, ModelError
-from lite_toolkit.runtime import processors
+from lite_toolkit.runtime import heads, processors
 from lite_toolkit.runtime.delegates import NONE, XNNPACK, Delegate, advice, why_not_loaded
 from lite_toolkit.streams import quiet
 
@@ -64,22 +64,29 @@ class TensorInfo:
 
 
 class Model:
-    """A loaded `.tflite` classifier with one image input and one output of scores."""
+    """A loaded `.tflite` classifier with one image input and one output tensor."""
 
-    def __init__(self, model: Path | bytes, threads: int | None = None, delegate: Delegate = XNNPACK) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        threads: int | None = None,
+        delegate: Delegate = XNNPACK,
+        head: str = heads.SINGLE_LABEL,
+    ) -> None:
         """Load a model.
 
         Args:
             model: the file, or its content.
             threads: for the kernels; by default one for each processor.
             delegate: what runs the nodes that it can.
+            head: what the outputs mean, one of `heads.HEADS`.
 
         Raises:
             ModelError: no runtime is installed, or it cannot load the model, or the model is no image classifier.
             DelegateError: the delegate cannot be loaded.
         """
         self.interpreter = interpreter(model, threads, delegate)
-        self.title = _title(model)
+        self.title, self.head = _title(model), head
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         self.input, self.output = ends(list(map(tensor_info, inputs)), list(map(tensor_info, outputs)))
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
@@ -90,8 +97,8 @@ class Model:
         return self.input.size
 
     @property
-    def classes(self) -> int:
-        """Number of scores."""
+    def outputs(self) -> int:
+        """Number of values that the output tensor has: 1 of two classes, else one for each class."""
         return self.output.shape[-1]
 
     def scores(self, image: NDArray[np.float32], name: str = "an image") -> NDArray[np.float32]:
@@ -104,10 +111,10 @@ class Model:
 
     def run(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Scores of shape (classes,) for an image (height, width, channels) as the input stores it, in its dtype."""
-        return self.output.dequantize(self.raw(stored))
+        return heads.scores(self.head, self.output.dequantize(self.raw(stored)))
 
     def raw(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """The same as the output stores them, in its dtype."""
+        """The output (outputs,) for the same as it is stored, in its dtype."""
         self.interpreter.set_tensor(self._input, stored[np.newaxis])
         self.interpreter.invoke()
         found: NDArray[Any] = self.interpreter.get_tensor(self._output).reshape(-1)

@@ -13,6 +13,7 @@ from lite_toolkit.decoding import decode
 from lite_toolkit.documents import SCHEMA_VERSION, document, sha256
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
+from lite_toolkit.runtime import heads
 
 SCHEMA = "lite-toolkit/manifest"
 _DISTRIBUTIONS = ("numpy", "pillow", "tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer")
@@ -95,6 +96,18 @@ def basis(found: Mapping[str, Any]) -> Basis | None:
     """
     told = found.get("preprocessing_basis")
     return None if told is None else decode(Basis, told, "the manifest's preprocessing_basis", ModelError)
+
+
+def head(found: Mapping[str, Any] | None, outputs: int) -> str | None:
+    """What a model's outputs mean by its manifest; None where it does not tell.
+
+    Raises:
+        ModelError: so many outputs cannot mean that.
+    """
+    told = None if found is None else found.get("head")
+    if told is not None and not heads.fits(told, outputs):
+        raise ModelError(f"the manifest's head {str(told)[:60]!r} does not fit {outputs} outputs")
+    return told
 
 
 def moved(found: Mapping[str, Any], path: Path, content: bytes) -> dict[str, Any]:

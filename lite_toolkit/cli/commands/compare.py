@@ -36,7 +36,7 @@ def _percent(_context: click.Context, _option: click.Parameter, value: str | Non
     "--max-drop",
     metavar="POINTS",
     type=Number(0, 100),
-    help="Exit code 3 where top-1 of B, or agreement with float32, is lower by more.",
+    help="Exit code 3 where top-1, agreement with float32 or mean average precision of B is lower by more.",
 )
 @click.option("--across-hosts", is_flag=True, help="Compare latencies of different machines too.")
 @reporting

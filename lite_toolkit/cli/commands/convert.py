@@ -100,7 +100,7 @@ def _formats(command: Callable[..., None]) -> Callable[..., None]:
     "--min-agreement",
     metavar="PERCENT",
     type=Number(0, 100),
-    help="Exit code 3, and nothing written, where fewer held-out images have float32's top-1.",
+    help="Exit code 3, and nothing written, where fewer held-out images have float32's top-1, or its labels.",
 )
 @reporting
 def convert(

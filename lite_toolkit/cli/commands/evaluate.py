@@ -57,10 +57,16 @@ def _whole_numbers(_context: click.Context, _parameter: click.Parameter, values:
     help="Exit code 3 where top-1 is lower.",
 )
 @click.option(
+    "--min-map",
+    metavar="PERCENT",
+    type=Number(0, 100),
+    help="Exit code 3 where the mean average precision of a multi-label model is lower.",
+)
+@click.option(
     "--max-drop",
     metavar="POINTS",
     type=Number(0, 100),
-    help="Exit code 3 where top-1 is lower than the reference's by more.",
+    help="Exit code 3 where top-1, or mean average precision, is lower than the reference's by more.",
 )
 @delegation
 @on_devices
@@ -78,6 +84,7 @@ def evaluate(
     resume: Path | None,
     preprocessing: str | None,
     min_top1: float | None,
+    min_map: float | None,
     max_drop: float | None,
     delegate: str | None,
     delegate_options: Mapping[str, str],
@@ -111,6 +118,7 @@ def evaluate(
         delegate_options=delegate_options,
         resume=resume,
         min_top1=min_top1,
+        min_map=min_map,
         max_drop=max_drop,
     )
     outcomes = run_on([replace(request, device=one) for one in profiles.load_all(device)], evaluation.evaluate)
@@ -120,7 +128,7 @@ def evaluate(
     outcomes.complain()
     for name, found in outcomes.found.items():
         if found.missed:
-            raise GateError(f"top-1{f' on {name}' if outcomes.several else ''} {found.missed}")
+            raise GateError(f"{outcomes.title(name)}{found.missed}")
 
 
 def _warn(outcomes: "Outcomes[Evaluation]") -> None:

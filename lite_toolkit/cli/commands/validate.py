@@ -24,7 +24,7 @@ from lite_toolkit.errors import GateError
     "--min-agreement",
     metavar="PERCENT",
     type=Number(0, 100),
-    help="Exit code 3 where fewer images have the same top-1.",
+    help="Exit code 3 where fewer images have the same top-1, or the same labels.",
 )
 @reporting
 def validate(
@@ -47,11 +47,13 @@ def validate(
         pictures.require(plot, delivery.force)
     chosen = sized(preprocessing)
     report = validation.validate(float, quantized, data, preprocessing=chosen, samples=samples, steps=ShownSteps())
-    for message in (*([report.note] if report.note else []), *(f"skipped {one}" for one in report.skipped_images)):
+    told = filter(None, (report.note, report.comparison.doubt))
+    for message in (*told, *(f"skipped {one}" for one in report.skipped_images)):
         warn(message)
     delivery.send(report.to_json(), lambda: tables.show(report, float, quantized))
     if plot:
         layers.draw(report, plot, delivery.force)
     agreement = report.comparison.agreement_percent
     if min_agreement is not None and agreement < min_agreement:
-        raise GateError(f"{agreement:.2f}% of the images have the same top-1, less than {min_agreement:g}%")
+        measure = report.comparison.measure
+        raise GateError(f"{agreement:.2f}% of the images have the {measure}, less than {min_agreement:g}%")

@@ -10,7 +10,7 @@ from lite_toolkit.measurement.accuracy import Rate
 from lite_toolkit.measurement.latency import Measurement
 from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.reports import figures
-from lite_toolkit.reports.comparison import RESAMPLES, Changes, Comparison, LatencyChange, RateChange
+from lite_toolkit.reports.comparison import RESAMPLES, Changes, Comparison, FigureChange, LatencyChange, RateChange
 
 RATIOS = f"95% of the ratio of medians: percentile bootstrap, {RESAMPLES:,} resamples of runs taken as independent"
 RATES = (
@@ -39,6 +39,7 @@ def _changes(found: Changes) -> dict[str, Any]:
     return {
         "latencies": [_latency(one) for one in found.latencies],
         "rates": [_rate(one) for one in found.rates],
+        "figures": [encode(one) | {"change_points": one.points} for one in found.figures],
         "quantized": dict(zip("ab", map(_costs, found.losses), strict=True)) if found.losses else None,
         "notes": list(found.notes),
     }
@@ -110,10 +111,13 @@ def show(found: Comparison) -> None:
             _show_latencies(device, changes.latencies)
         if changes.rates:
             _show_rates(device, changes.rates)
+        if changes.figures:
+            _show_figures(device, changes.figures)
         if changes.losses:
             _show_costs(*changes.losses)
         print_notes(*changes.notes)
-    print_notes(f"Intervals are of {_interval(found)}.", *found.notes)
+    bounded = any(changes.latencies or changes.rates for changes in found.devices.values())
+    print_notes(*([f"Intervals are of {_interval(found)}."] if bounded else []), *found.notes)
 
 
 def _show_latencies(device: str, pairs: Sequence[LatencyChange]) -> None:
@@ -157,6 +161,11 @@ def _show_rates(device: str, rates: Sequence[RateChange]) -> None:
         for one in rates
     ]
     print_table(device, ("", ">A %", ">B %", ">points", ">interval", "change"), rows)
+
+
+def _show_figures(device: str, found: Sequence[FigureChange]) -> None:
+    rows = [(one.name, f"{one.a_percent:.2f}", f"{one.b_percent:.2f}", f"{one.points:+.2f}") for one in found]
+    print_table(device, ("without interval", ">A %", ">B %", ">points"), rows)
 
 
 def _show_costs(a: Loss, b: Loss) -> None:

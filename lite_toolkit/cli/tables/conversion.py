@@ -6,6 +6,7 @@ from lite_toolkit.edgetpu.forecast import Target
 from lite_toolkit.quantization.mixed_precision import Trade
 from lite_toolkit.reports import figures
 from lite_toolkit.reports.conversion import Conversion, File
+from lite_toolkit.runtime import heads
 
 
 def show(result: Conversion, representative: bool) -> None:
@@ -34,7 +35,7 @@ def _file_facts(file: File, result: Conversion, representative: bool) -> list[tu
         ("file", f"{file.path}, {sizes}"),
         ("weights", weights.source + (f", sha256 {weights.sha256}" if weights.sha256 else "")),
         ("input", figures.endpoint(made.input)),
-        ("output", f"{figures.endpoint(made.output)}, {scores}"),
+        ("output", f"{figures.endpoint(made.output)}, {_HEADS.get(made.head or '', scores)}"),
     ]
     if made.calibration:
         images = f"{made.calibration.calibration_images} of {made.calibration.description}"
@@ -46,11 +47,18 @@ def _file_facts(file: File, result: Conversion, representative: bool) -> list[tu
     if made.held_out:
         found = made.held_out.comparison
         sqnr = f", SQNR of the {scores} {found.sqnr_db:.1f} dB" if found.sqnr_db is not None else ""
-        agreement = f"{found.agreement_percent:.1f}% same top-1 as float32{sqnr}"
+        agreement = f"{found.agreement_percent:.1f}% {found.measure} as float32{sqnr}"
         facts.append(("agreement", f"{agreement}, on {found.images} held-out images"))
     elif representative and made.model.format != "float32":
         facts.append(("agreement", f"not measured: images are held out of {FEWEST_TO_SPLIT} or more"))
     return facts
+
+
+_HEADS = {
+    heads.SIGMOID: "the probability of the second of two classes",
+    heads.LOGIT: "the logit of the second of two classes",
+    heads.MULTI_LABEL: "a probability of each label",
+}
 
 
 def _target(found: Target) -> str:

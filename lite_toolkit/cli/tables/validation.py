@@ -21,8 +21,9 @@ def show(found: Validation, reference: Path, quantized: Path) -> None:
 
 
 def _comparison_facts(found: Comparison) -> list[tuple[str, str]]:
-    classes = f"{found.agreement_percent:.1f}% same top-1, {found.top5_agreement_percent:.1f}% in the top 5"
-    kind = "of softmax(scores)" if found.scores == "logits" else "of the scores"
+    top5 = "" if found.top5_agreement_percent is None else f", {found.top5_agreement_percent:.1f}% in the top 5"
+    classes = f"{found.agreement_percent:.1f}% {found.measure}{top5}"
+    kind = {"logits": "of softmax(scores)", "sigmoids": "summed over the labels"}.get(found.scores, "of the scores")
     differences = f"SQNR {figures.decimal(found.sqnr_db)} dB, largest difference {found.largest_difference:.3g}"
     return [
         ("agreement", classes),

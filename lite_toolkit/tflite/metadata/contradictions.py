@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lite_toolkit.errors import ModelError
+from lite_toolkit.runtime import heads
 from lite_toolkit.tflite import manifest
 from lite_toolkit.tflite.graph import Graph
 from lite_toolkit.tflite.metadata import Metadata, documents
@@ -19,12 +20,13 @@ def contradictions(path: Path, graph: Graph, found: Metadata | None) -> list[str
     if found is None:
         return []
     problems = [f"The file {name!r} is named, but not there." for name in documents.missing_files(graph, found.files)]
-    classes = documents.classes_of(graph.subgraphs[0])
+    outputs = documents.outputs_of(graph.subgraphs[0])
+    classes = heads.classes(outputs)
     for locale, names in found.labels.items():
-        if len(names) != classes:
+        if len(names) not in (classes, outputs):  # of two classes by one output, clients need the second's name alone
             problems.append(f"There are {len(names)} labels{f' of {locale}' * bool(locale)} for {classes} classes.")
-    if found.score_calibration and len(found.score_calibration.lines) != classes:
-        problems.append(f"There are {len(found.score_calibration.lines)} lines of calibration for {classes} classes.")
+    if found.score_calibration and len(found.score_calibration.lines) != outputs:
+        problems.append(f"There are {len(found.score_calibration.lines)} lines of calibration for {outputs} outputs.")
     return problems + _of_manifest(found, path)
 
 

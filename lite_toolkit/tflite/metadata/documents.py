@@ -7,7 +7,9 @@ from typing import Any
 
 from lite_toolkit import labels
 from lite_toolkit.errors import ModelError
+from lite_toolkit.runtime import heads
 from lite_toolkit.text import shown
+from lite_toolkit.tflite import ending
 from lite_toolkit.tflite.graph import Graph, Subgraph
 from lite_toolkit.tflite.metadata import schema
 from lite_toolkit.tflite.metadata.values import (
@@ -23,10 +25,10 @@ Document = dict[str, Any]
 Files = dict[str, bytes]
 
 _LABELS, _CALIBRATION = "TENSOR_AXIS_LABELS", "TENSOR_AXIS_SCORE_CALIBRATION"
+_BOTH_LABELS = "TENSOR_VALUE_LABELS"  # of what an output is rounded to: 0 and 1 of one that tells two classes
 _PARSER = "1.0.0"  # the oldest that knows labels, normalization, thresholds and calibration
 _PIXELS = {"max": 255, "min": 0}
 _FILES = {field for forms in schema.FORMS.values() for field, form in forms.items() if form == "[AssociatedFile]"}
-_PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 
 
 def document_of(graph: Graph) -> dict[str, Any] | None:
@@ -65,14 +67,15 @@ def composed(graph: Graph, old: Mapping[str, Any], kept: Mapping[str, bytes], ne
     _require_fitting(main, new)
     subgraph, *others = old.get("subgraph_metadata") or [{}]
     image, scores = (_first(subgraph.get(f"{end}_tensor_metadata")) for end in ("input", "output"))
-    scores = _without_replaced(scores, new)
+    scores = _without_replaced(scores, new, outputs_of(main))
     left = {**old, "subgraph_metadata": [subgraph | {"output_tensor_metadata": [scores]}, *others]}
     before, named = ({*_named_files(document)} for document in (old, left))
     files = {name: content for name, content in kept.items() if name not in before - named}
-    entries, written = _new_files(new, files.keys() | named)
+    entries, written = _new_files(new, files.keys() | named, outputs_of(main))
+    probability = ending.ends(main) in ({"SOFTMAX"}, {"LOGISTIC"})
     tensors = {
         "input_tensor_metadata": [_with_image(image, new, grey=_is_grey(main))],
-        "output_tensor_metadata": [_with_scores(scores, new, entries, _is_probability(graph))],
+        "output_tensor_metadata": [_with_scores(scores, new, entries, probability)],
     }
     texts = {name: getattr(new, name) for name in TEXTS if getattr(new, name) is not None}
     parser = {"min_parser_version": old.get("min_parser_version", _PARSER)}
@@ -86,7 +89,7 @@ def missing_files(graph: Graph, files: Collection[str]) -> list[str]:
     return [name for name in named if name not in files]
 
 
-def classes_of(main: Subgraph) -> int:
+def outputs_of(main: Subgraph) -> int:
     """The length of the last axis of the first output; 1 of a scalar, and 0 without outputs."""
     shape = main.tensors[main.outputs[0]].shape if main.outputs else (0,)
     return shape[-1] if shape else 1
@@ -131,15 +134,16 @@ def _with_option(tensor: Document, name: str, values: Document) -> Document:
     return {**tensor, "process_units": [*others, {"options": {name: values}}]}
 
 
-def _new_files(new: Metadata, taken: Collection[str]) -> tuple[list[Document], Files]:
+def _new_files(new: Metadata, taken: Collection[str], outputs: int) -> tuple[list[Document], Files]:
     """The entries of new files among those of the output, and the files, under names that are not taken."""
     entries: list[Document] = []
     files: Files = {}
     for locale, names in new.labels.items():
-        name = _free_name(f"labels-{locale}" if locale else "labels", {*taken, *files})
-        entry = {"name": name, "description": "Names of the classes, one a line.", "type": _LABELS}
-        entries.append(entry | ({"locale": locale} if locale else {}))
-        files[name] = "".join(f"{label}\n" for label in names).encode()
+        for kind, stem, description, told in _label_files(names, outputs):
+            name = _free_name(f"{stem}-{locale}" if locale else stem, {*taken, *files})
+            entry = {"name": name, "description": description, "type": kind}
+            entries.append(entry | ({"locale": locale} if locale else {}))
+            files[name] = "".join(f"{label}\n" for label in told).encode()
     if new.score_calibration:
         name = _free_name("score_calibration", taken)
         description = "Scale, slope and offset of a sigmoid for each class."
@@ -149,16 +153,28 @@ def _new_files(new: Metadata, taken: Collection[str]) -> tuple[list[Document], F
     return entries, files
 
 
+def _label_files(names: Sequence[str], outputs: int) -> Iterator[tuple[str, str, str, Sequence[str]]]:
+    """Type, stem and description of each file that holds the names, and what of them it holds.
+
+    MediaPipe demands a label for each output, so that of two classes by one output it learns the second's name, whose
+    score the output is; both are in a file that it passes over.
+    """
+    yield _LABELS, "labels", "Names of the classes, one a line.", names[-outputs:]
+    if outputs < len(names):
+        yield _BOTH_LABELS, "both_labels", "Names of the two classes: of a low score, and of a high one.", names
+
+
 def _free_name(stem: str, taken: Collection[str]) -> str:
     names = (f"{stem}-{number}.txt" if number > 1 else f"{stem}.txt" for number in count(1))
     return next(name for name in names if name not in taken)
 
 
-def _without_replaced(tensor: Document, new: Metadata) -> Document:
+def _without_replaced(tensor: Document, new: Metadata, outputs: int) -> Document:
     """A tensor without the files whose place new ones take."""
     if "associated_files" not in tensor:
         return tensor
-    kinds = {(_LABELS, locale) for locale in new.labels} | ({(_CALIBRATION, "")} if new.score_calibration else set())
+    kinds = {(kind, locale) for locale in new.labels for kind in (_LABELS, *([_BOTH_LABELS] if outputs == 1 else []))}
+    kinds |= {(_CALIBRATION, "")} if new.score_calibration else set()
     return {**tensor, "associated_files": [file for file in tensor["associated_files"] if _kind(file) not in kinds]}
 
 
@@ -179,26 +195,15 @@ def _require_fitting(main: Subgraph, new: Metadata) -> None:
     if len(main.inputs) != 1 or len(main.outputs) != 1:
         counts = f"{len(main.inputs)} inputs and {len(main.outputs)} outputs"
         raise ModelError(f"a model of {counts}: metadata is written for classifiers of one each")
-    classes = classes_of(main)
+    outputs = outputs_of(main)
     for locale, names in new.labels.items():
         if locale and not re.fullmatch(LOCALE, locale):
             raise ModelError(f"metadata: locale {locale!r}: must be a language tag such as en or pt-BR")
-        if len(names) != classes:
-            raise ModelError(f"{len(names)} labels for a model of {classes} classes")
+        heads.require_labels(names, outputs)
         for number, label in enumerate(names):
             labels.require_plain(label, f"class {number}")
-    if new.score_calibration and len(new.score_calibration.lines) != classes:
-        raise ModelError(f"{len(new.score_calibration.lines)} lines of score calibration for {classes} classes")
-
-
-def _is_probability(graph: Graph) -> bool:
-    """Whether a softmax or a sigmoid ends the model, or it and a change of type."""
-    main = graph.subgraphs[0]
-    makers = {number: operator for operator in main.operators for number in operator.outputs}
-    maker = makers.get(main.outputs[0])
-    if maker and maker.name in ("QUANTIZE", "DEQUANTIZE"):
-        maker = makers.get(maker.inputs[0])
-    return maker is not None and maker.name in _PROBABILITIES
+    if new.score_calibration and len(new.score_calibration.lines) != outputs:
+        raise ModelError(f"{len(new.score_calibration.lines)} lines of score calibration for {outputs} outputs")
 
 
 def _first(found: Sequence[Document] | None) -> Document:
@@ -221,8 +226,14 @@ def _normalization(image: Mapping[str, Any]) -> Normalization | None:
 
 def _labels(scores: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
     """Of several files of one locale, clients take the first."""
+    found, both = (_parsed_labels(_files(scores, kind), files) for kind in (_LABELS, _BOTH_LABELS))
+    pairs = {locale: names for locale, names in both.items() if names[1:] == found.get(locale)}
+    return found | pairs
+
+
+def _parsed_labels(entries: Sequence[Document], files: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for file in _files(scores, _LABELS):
+    for file in entries:
         name, locale = file.get("name", ""), shown(file.get("locale", ""))
         if name in files and locale not in found:
             found[locale] = labels.parse(files[name], f"associated file {name[:60]!r}")
