@@ -24,6 +24,7 @@ from lite_toolkit.conversion.expectation import expected
 from lite_toolkit.conversion.float_model import from_file, from_keras, to_tflite
 from lite_toolkit.conversion.input_folding import folded
 from lite_toolkit.conversion.input_scaling import read
+from lite_toolkit.conversion.origin import origin_of
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.networks.backend import keras
 from lite_toolkit.quantization import recipes
@@ -244,6 +245,20 @@ def test_presets_are_tried_where_the_graph_tells_nothing(
     assert spec == PRESETS[f"{preset}-stretch"](SIDE)
     assert (basis.how, basis.certain) == ("tried", False)
     assert ("top-1 on 15 photographs" if known else "sense made of 15 photographs") in basis.reason
+
+
+def test_a_float_tflite_is_tried_too(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(to_tflite(from_keras(brightness("unit")), "scores"))
+    origin = origin_of(Request((default("int8"),), model=tmp_path / "m.tflite", calibration_data=folder), Steps())
+    assert origin.preprocessing == PRESETS["unit-stretch"](SIDE)
+    assert (origin.basis.how if origin.basis else "") == "tried"
+
+
+def test_without_photographs_a_preset_is_assumed() -> None:
+    spec, basis = expected(
+        from_keras(network(L.Identity())), Request((default("int8"),), model=Path("m.keras")), Steps()
+    )
+    assert (spec, basis.how) == (PRESETS["inception-stretch"](SIDE), "assumed")
 
 
 def test_values_of_an_array_tell_their_range(tmp_path: Path) -> None:

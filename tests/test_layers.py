@@ -36,7 +36,7 @@ WORKSHOP = {  # what needs TensorFlow or its tools; all else does with numpy, Pi
     "measurement": {"layer_errors", "remedies"},
     "conversion": {
         *("expectation", "float_model", "input_scaling", "keras2", "keras_file", "origin", "pipeline", "saved_model"),
-        *("input_folding", "trial"),
+        "input_folding",
     },
 }
 

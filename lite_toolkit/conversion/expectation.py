@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from lite_toolkit.conversion import input_scaling
-from lite_toolkit.conversion.float_model import Classifier
+from lite_toolkit.conversion.float_model import Classifier, run
 from lite_toolkit.conversion.input_scaling import InputScaling, Span
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.conversion.trial import choose, whole
@@ -26,14 +28,16 @@ def expected(classifier: Classifier, request: Request, steps: Steps) -> tuple[Pr
     """
     with steps.step("preprocessing"):
         scaling = input_scaling.read(classifier)
-        domain = scaling.domain
+        domain, shape = scaling.domain, (*scaling.size, scaling.channels)
     if request.preprocessing:
         return _told(request.preprocessing(scaling.size).for_channels(scaling.channels), scaling)
     if domain:
-        spec = whole(domain, classifier)
+        spec = whole(domain, shape)
         sight = f"of {_ends(spec.value_range)} its first layer sees {_ends(scaling.span(spec))}{_resized(scaling)}"
         return spec, Basis("graph", f"the network scales its input itself: {sight}")
-    return choose(classifier, request, steps)
+    return choose(
+        lambda image: run(classifier.function, image[np.newaxis])[0][0], shape, classifier.classes, request, steps
+    )
 
 
 def _told(spec: PreprocessingSpec, scaling: InputScaling) -> tuple[PreprocessingSpec, Basis]:

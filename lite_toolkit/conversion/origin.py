@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lite_toolkit.conversion import tflite_file
 from lite_toolkit.conversion.request import Request
+from lite_toolkit.conversion.trial import choose
 from lite_toolkit.documents import sha256
 from lite_toolkit.errors import LiteToolkitError
 from lite_toolkit.images.preprocessing import PreprocessingSpec
@@ -17,6 +18,7 @@ from lite_toolkit.measurement.description import describe
 from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime import heads
+from lite_toolkit.runtime.interpreter import Model
 from lite_toolkit.tflite.manifest import Basis
 from lite_toolkit.tflite.metadata import Metadata, Normalization
 
@@ -110,7 +112,10 @@ def _of_tflite(request: Request, path: Path, steps: Steps) -> Origin:
         content = tflite_file.read(path, request.input_size)
         about = describe(path, preprocessing=request.preprocessing, labels=request.labels)
     labels = tuple(about.labels) if about.labels is not None else None
-    return _of_file(path, content, about.preprocessing, labels, about.notes, None)
+    if about.told:
+        return _of_file(path, content, about.preprocessing, labels, about.notes, None)
+    preprocessing, basis = choose(Model(content).scores, about.preprocessing.shape, about.classes, request, steps)
+    return _of_file(path, content, preprocessing, labels, tuple(filter(None, [about.doubt])), basis)
 
 
 def _of_file(

@@ -5,13 +5,12 @@ right preset they are sure of each image but differ between images, and they are
 Values too large by 255 make every score sure, and values too small make all images alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.conversion.float_model import Classifier, run
 from lite_toolkit.conversion.request import Request
 from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.representative import RepresentativeDataset, load_representative
@@ -19,12 +18,16 @@ from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import find_images
 from lite_toolkit.images.preprocessing import PRESETS, PreprocessingSpec
 from lite_toolkit.progress import Steps
+from lite_toolkit.runtime import heads
 from lite_toolkit.tflite.manifest import Basis
 
+Array = NDArray[np.float32]
 Classes = NDArray[np.int32]
+Shape = tuple[int, int, int]
 
 # By the number of channels; the narrowest first.
 CANDIDATES = {3: ("unit", "inception", "imagenet", "pixels", "caffe"), 1: ("unit", "inception", "pixels")}
+GUESS = "inception"  # near to Lite's, and not far from the others but "pixels" and "caffe"
 IMAGES = 64
 _AS_GOOD = 0.05  # of top-1: three of these images
 _USUAL = 6.0  # nats between the best and the next class: 2 to 12 in thirty networks of known scaling
@@ -51,18 +54,25 @@ class Trial:
         return f"{self.preset} {self.sense:.2f}" if self.top1 is None else f"{self.preset} {self.top1:.1%}"
 
 
-def choose(classifier: Classifier, request: Request, steps: Steps) -> tuple[PreprocessingSpec, Basis]:
+def choose(
+    scores: Callable[[Array], Array], shape: Shape, classes: int, request: Request, steps: Steps
+) -> tuple[PreprocessingSpec, Basis]:
     """A preset of the whole image, and why.
 
     Args:
-        classifier: the network.
+        scores: float32 image of that shape -> float32 (classes,).
+        shape: height, width and channels of the input.
+        classes: number of scores.
         request: for the images, the labels and the class index.
         steps: shows progress.
 
     Raises:
         ImageError: the images cannot be used.
     """
-    specs = {name: whole(name, classifier) for name in CANDIDATES[classifier.channels]}
+    specs = {name: whole(name, shape) for name in CANDIDATES[shape[2]]}
+    if request.calibration_data is None:
+        # The scores of the built-in images would tell nothing of the classes.
+        return specs[GUESS], Basis("assumed", "nothing tells it, and there are no photographs to try presets on")
     with steps.step("try presets"):
         images = load_representative(request.calibration_data, specs["pixels"], IMAGES, 0, steps)
         stored = images.calibration.stored
@@ -70,17 +80,17 @@ def choose(classifier: Classifier, request: Request, steps: Steps) -> tuple[Prep
             low, high = float(stored.min()), float(stored.max())
             told = f"nothing tells it but the values of {images.description}, {low:.4g} to {high:.4g}"
             return _holding(low, high, specs), Basis("assumed", told)
-        truth = _truth(images, classifier.classes, request)
-        trials = [_tried(name, spec, classifier, stored, truth) for name, spec in specs.items()]
+        truth = _truth(images, classes, request)
+        trials = [_tried(name, spec, scores, stored, truth) for name, spec in specs.items()]
     best = _best(trials)
     what = f"sense made of {images.description}, 1 at most" if truth is None else f"top-1 on {images.description}"
     told = f"nothing tells it, and {best.preset} fits best; {what}: {', '.join(map(str, trials))}"
-    return specs[best.preset], Basis("assumed" if images.synthetic else "tried", told)
+    return specs[best.preset], Basis("tried", told)
 
 
-def whole(preset: str, classifier: Classifier) -> PreprocessingSpec:
+def whole(preset: str, shape: Shape) -> PreprocessingSpec:
     """The preset's values of the whole image, which is what Keras' own loaders give to a network."""
-    return PRESETS[f"{preset}-stretch"]((classifier.height, classifier.width)).for_channels(classifier.channels)
+    return PRESETS[f"{preset}-stretch"](shape[:2]).for_channels(shape[2])
 
 
 def _holding(low: float, high: float, specs: Mapping[str, PreprocessingSpec]) -> PreprocessingSpec:
@@ -100,7 +110,7 @@ def _truth(images: RepresentativeDataset, classes: int, request: Request) -> Cla
         return None
     names = list(images.digests)
     index = ground_truth.read_class_index(request.class_index) if request.class_index else None
-    numbering = ground_truth.Numbering(max(classes, 2), index, request.labels)
+    numbering = ground_truth.Numbering(heads.classes(classes), index, request.labels)
     listed = [path.relative_to(folder).as_posix() for path in find_images(folder)]
     folders = sorted({name.partition("/")[0] for name in listed if "/" in name})
     try:
@@ -112,12 +122,15 @@ def _truth(images: RepresentativeDataset, classes: int, request: Request) -> Cla
 
 
 def _tried(
-    preset: str, spec: PreprocessingSpec, classifier: Classifier, pixels: NDArray[np.uint8], truth: Classes | None
+    preset: str,
+    spec: PreprocessingSpec,
+    scores: Callable[[Array], Array],
+    pixels: NDArray[np.uint8],
+    truth: Classes | None,
 ) -> Trial:
     """The preset on pixels (images, height, width, channels), RGB or grey."""
     inputs = spec.normalize(pixels[..., ::-1] if spec.channel_order == "bgr" else pixels)
-    scores = np.concatenate([run(classifier.function, one[np.newaxis])[0] for one in inputs])
-    found = _probabilities(scores)
+    found = _probabilities(np.stack([scores(one) for one in inputs]))
     top1 = None if truth is None else float((found.argmax(axis=1) == truth).mean())
     return Trial(preset, top1, _sense(found))
 
