@@ -1,5 +1,6 @@
 """A preset, by everybody's name for it or in a folder of the user's -> its network with its weights."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from lite_toolkit.networks import configurations, names
 from lite_toolkit.networks.architectures import ModelSpec
 from lite_toolkit.networks.configurations import Configuration, InputShape
 from lite_toolkit.weights import checkpoints, processor, sources
+from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.loading import assign, read_weights
 from lite_toolkit.weights.matching import Variables, match
 
@@ -92,10 +94,23 @@ def _weights(spec: ModelSpec, source: str | Path) -> tuple[ModelSpec, Variables,
     Weights on this disk have told the network already, and may lie beside an image processor of any kind.
     """
     if isinstance(source, Path):
-        matched = match(checkpoints.read(source), spec)
+        matched = match(_in_our_names(checkpoints.read(source)), spec)
         return spec, matched.variables, matched.classes
     weights = read_weights(spec, source)
     return weights.spec, weights.variables, weights.classes
+
+
+def _in_our_names(checkpoint: Checkpoint) -> Checkpoint:
+    """KerasCV's V1 and KerasHub have two names of their own.
+
+    They are known here alone: without a configuration nothing tells how such a network pads, and what its projections
+    are followed by.
+    """
+    tensors = {
+        name.replace("_dwconv_bn/", "_bn/").replace("_project/", "_project_conv/"): tensor
+        for name, tensor in checkpoint.tensors.items()
+    }
+    return dataclasses.replace(checkpoint, tensors=tensors)
 
 
 def image_processor(preset: str | Path) -> processor.ImageProcessor:
