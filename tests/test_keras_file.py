@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -476,3 +477,10 @@ def test_folders_beside_a_model_name_it(tmp_path: Path) -> None:
     network().export(tmp_path / "served" / "1", verbose=False)
     with pytest.raises(ModelError, match=r"served holds no saved_model.pb: .*; .*served/1 is one"):
         from_file(tmp_path / "served")
+
+
+def test_a_model_may_have_any_name(tmp_path: Path) -> None:
+    path = saved(network(), tmp_path / "model.keras").rename(tmp_path / os.fsdecode(b"caf\xe9.keras"))
+    (made,) = convert(Request((default("float32"),), model=path, output=tmp_path)).files
+    assert made.path.stem == os.fsdecode(b"caf\xe9-float32")
+    assert Model(made.path).output.shape == (1, 3)

@@ -19,6 +19,7 @@ from lite_toolkit.networks import names
 from lite_toolkit.progress import Steps
 from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import Model
+from lite_toolkit.text import shown
 from lite_toolkit.tflite.manifest import Basis
 from lite_toolkit.tflite.metadata import Metadata, Normalization
 
@@ -141,7 +142,7 @@ def _metadata(
 ) -> Metadata:
     """What all files of a request say of themselves."""
     return Metadata(
-        description=f"Image classifier, converted by lite-toolkit; weights: {source}.",
+        description=f"Image classifier, converted by lite-toolkit; weights: {shown(source)}.",
         version=digest[:12] if digest else None,
         # Metadata knows no other order of channels.
         normalization=Normalization.shortest(preprocessing.mean, preprocessing.std)

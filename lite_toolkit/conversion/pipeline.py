@@ -33,6 +33,7 @@ from lite_toolkit.quantization.mixed_precision import Layers, Trade
 from lite_toolkit.quantization.recipes import IO_TYPES, Recipe, default
 from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import Model, ends
+from lite_toolkit.text import shown
 from lite_toolkit.tflite import ending, manifest, metadata
 from lite_toolkit.tflite.graph import read_graph
 
@@ -346,7 +347,7 @@ def _assessed(job: _Job, made: _Made) -> _Made:
 
 def _described(job: _Job, made: _Made) -> _Made:
     """With metadata in the file itself."""
-    described = dataclasses.replace(job.origin.metadata, name=f"{job.request.name}-{made.recipe.format}")
+    described = dataclasses.replace(job.origin.metadata, name=f"{shown(job.request.name)}-{made.recipe.format}")
     return dataclasses.replace(made, content=metadata.write(made.content, described))
 
 

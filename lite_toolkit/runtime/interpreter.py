@@ -185,8 +185,10 @@ def unallocated(
         options["model_content"] = model
     elif not model.is_file():
         raise ModelError(f"{model}: {'a folder, not a .tflite file' if model.is_dir() else 'no such file'}")
-    else:
+    elif str(model).isprintable():
         options["model_path"] = str(model)
+    else:  # runtimes take no path that is not UTF-8
+        options["model_content"] = model.read_bytes()
     if delegate.library:
         options["experimental_delegates"] = [load_delegate(delegate)]
     with _loading(model):
