@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lite_toolkit.networks.builder import build, endpoints, features, loss
     from lite_toolkit.networks.names import variant
     from lite_toolkit.tflite.inspection import inspect
+    from lite_toolkit.training.survey import survey
     from lite_toolkit.weights.loading import load_model, read_weights
     from lite_toolkit.weights.presets import from_preset, image_processor
 
@@ -43,6 +44,7 @@ __all__ = [
     "load_model",
     "loss",
     "read_weights",
+    "survey",
     "variant",
 ]
 
@@ -54,6 +56,7 @@ _MODULES = {
     "measurement.classification": ("Classifier",),
     "errors": ("LiteToolkitError",),
     "tflite.inspection": ("inspect",),
+    "training.survey": ("survey",),
     "conversion.pipeline": ("convert",),
     "images.preprocessing": ("PreprocessingSpec",),
     "conversion.request": ("Request",),

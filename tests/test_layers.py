@@ -21,7 +21,7 @@ PACKAGE = ROOT / "lite_toolkit"
 # fmt: off
 WINGS = (
     "images", "runtime", "board", "datasets", "networks", "weights", "tflite", "quantization", "edgetpu", "devices",
-    "measurement", "conversion", "bundle", "reports", "drawings", "page", "cli",
+    "measurement", "conversion", "training", "bundle", "reports", "drawings", "page", "cli",
 )
 # fmt: on
 DOORS = ("lite_toolkit", "lite_toolkit.__main__")  # of Python and of the shell: they lead everywhere
@@ -144,6 +144,8 @@ def test_every_module_says_what_it_is(module: str) -> None:
         ("jinja2", {"page.document"}),
         ("rich", {"cli.console"}),
         ("click", {"cli.console", "cli.main", *COMMANDS}),
+        ("scipy", {"training.head"}),
+        ("threadpoolctl", {"training.head"}),
         ("pickle", set()),
     ],
 )

@@ -44,14 +44,37 @@ LARGEST_SHARE = 4  # images that go to a worker at once: every message costs a t
 
 
 @dataclass(frozen=True)
-class InferenceJob(Job):
+class OfImages(Job):
+    """Images to look at, each by itself.
+
+    Attributes:
+        images: paths in the folder of images.
+        workers: number of processes, each of which runs its interpreters with one thread; 0 is one for each processor.
+    """
+
+    images: tuple[str, ...]
+    workers: int
+
+    def look(self, files: Files) -> Look:
+        """What a worker loads first, and then does to every image."""
+        raise NotImplementedError
+
+
+class Look:
+    """What a worker does."""
+
+    def record(self, image: int) -> Any:
+        """What is kept of an image, by its place in the job's images."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class InferenceJob(OfImages):
     """Images to classify.
 
     Attributes:
         preprocessing: of the images, as `PreprocessingSpec.to_json` writes it.
-        images: paths in the folder of images.
         top: number of classes to keep of each image, 1 or more.
-        workers: number of processes, each of which runs its interpreters with one thread; 0 is one for each processor.
         delegate, delegate_options: for `delegates.choose`, on the machine that runs the models.
         minimum_runtime: of an Edge TPU, for a model that is compiled for it; None for any other.
         heads: what the outputs of each model mean, see `runtime.heads`; the scores of multi-label models are kept.
@@ -60,9 +83,7 @@ class InferenceJob(Job):
     NAME = "inference"
 
     preprocessing: Mapping[str, Any]
-    images: tuple[str, ...]
     top: int
-    workers: int
     delegate: str = XNNPACK.name
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     minimum_runtime: int | None = None
@@ -85,6 +106,10 @@ class Shape:
     top: int
     classes: int
     scored: bool = False
+
+    def look(self, files: Files) -> Look:
+        """The models, loaded."""
+        return _Sight(self, files)
 
 
 @dataclass(frozen=True)
@@ -205,7 +230,7 @@ def _circumstances(library: str | None) -> dict[str, str | None]:
     return {"runtime": runtime_version(), "pillow": PIL.__version__, "processor": processor, "library": library}
 
 
-def infer(job: InferenceJob, files: Files) -> Generator[list[Record], None, None]:
+def infer(job: OfImages, files: Files) -> Generator[list[Any], None, None]:
     """One record for each image, some at a time, in the order in which they are finished.
 
     Nothing of an image but its record is held. Closing the generator ends the workers.
@@ -237,7 +262,7 @@ def infer(job: InferenceJob, files: Files) -> Generator[list[Record], None, None
             connection.close()
 
 
-def _start(job: InferenceJob, files: Files) -> tuple[Connection, BaseProcess]:
+def _start(job: OfImages, files: Files) -> tuple[Connection, BaseProcess]:
     # A fork has numpy, Pillow and the runtime loaded already: it takes 10 ms, where a new interpreter takes 300 and
     # more memory. It is safe because no kernel runs here: an interpreter of one thread leaves no thread behind.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
@@ -267,7 +292,7 @@ def _send_next(connection: Connection, shares: Iterator[range]) -> int:
     return 0
 
 
-def _receive(connection: Connection, process: BaseProcess) -> list[Record]:
+def _receive(connection: Connection, process: BaseProcess) -> list[Any]:
     try:
         found = connection.recv()
     except (EOFError, OSError) as error:
@@ -277,17 +302,17 @@ def _receive(connection: Connection, process: BaseProcess) -> list[Record]:
         raise ModelError(f"a worker process {how}: try fewer workers") from error
     if isinstance(found, LiteToolkitError):
         raise found
-    records: list[Record] = found
+    records: list[Any] = found
     return records
 
 
-def _work(job: InferenceJob, files: Files, connection: Connection, parent: int) -> None:
+def _work(job: OfImages, files: Files, connection: Connection, parent: int) -> None:
     """The life of a worker: models first, then the records of each share that comes, while the parent lives."""
     with suppress(EOFError, ConnectionError):
         try:
-            sight = _Sight(job, files)
+            look = job.look(files)
             while _await(connection, parent):
-                connection.send([sight.record(image) for image in connection.recv()])
+                connection.send([look.record(image) for image in connection.recv()])
         except LiteToolkitError as error:
             connection.send(error)
 
@@ -301,7 +326,7 @@ def _await(connection: Connection, parent: int) -> bool:
     return True
 
 
-class _Sight:
+class _Sight(Look):
     """The models of a job, loaded, and what turns pixels into their inputs."""
 
     def __init__(self, job: InferenceJob, files: Files) -> None:

@@ -5,7 +5,7 @@ machine, and the rest are the fields of the job's class. Standard output has one
 
     {"event": "progress", "done": 3, "total": 50}      any number of them
     {"event": "opening", ...}                          the first one of the job "inference",
-    {"event": "records", "records": [...]}             and any number of them
+    {"event": "records", "records": [...]}             and any number of them, as of "survey"
     {"event": "result", ...}                           the last one, or
     {"event": "error", "message": "...", "exit_code": 1}
 
@@ -25,6 +25,7 @@ from lite_toolkit.board.golden import GoldenJob, golden
 from lite_toolkit.board.inference import InferenceJob, inference
 from lite_toolkit.board.latency import LatencyJob, benchmark
 from lite_toolkit.board.operator_times import OperatorsJob, profile
+from lite_toolkit.board.survey import SurveyJob, survey
 from lite_toolkit.errors import LiteToolkitError, ModelError
 from lite_toolkit.runtime.interpreter import runtime_version
 from lite_toolkit.streams import claim_stdout
@@ -66,6 +67,7 @@ _FUNCTIONS: dict[type[Job], Callable[[Any, Mapping[str, str]], Iterator[Event]]]
     InferenceJob: inference,
     CheckupJob: doctor,
     GoldenJob: golden,
+    SurveyJob: survey,
 }
 JOBS = {kind.NAME: (kind, function) for kind, function in _FUNCTIONS.items()}
 

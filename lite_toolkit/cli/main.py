@@ -10,6 +10,7 @@ from lite_toolkit.cli.commands import (
     classify,
     compare,
     convert,
+    data,
     devices,
     edgetpu,
     evaluate,
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 for command in (
-    *(networks.variants, networks.describe, convert.convert, inspect.inspect, classify.classify),
+    *(networks.variants, networks.describe, convert.convert, inspect.inspect, data.data, classify.classify),
     *(validate.validate, evaluate.evaluate, benchmark.benchmark, compare.compare, report.report),
     *(devices.devices, devices.doctor, package.package, verify.verify, metadata.metadata, edgetpu.edgetpu),
 ):

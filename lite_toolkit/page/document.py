@@ -7,7 +7,7 @@ from typing import Any
 from lite_toolkit.drawings import pictures
 from lite_toolkit.errors import MissingExtraError, ReportError
 from lite_toolkit.page import plots, reproduction, tables, thumbnails
-from lite_toolkit.page.overview import Overview, Timing, overview, title
+from lite_toolkit.page.overview import LABELS_SHOWN, Overview, Timing, overview, title
 from lite_toolkit.progress import Steps
 from lite_toolkit.reports.reading import KINDS, Source
 from lite_toolkit.text import LONGEST_TEXT, cleaned
@@ -42,21 +42,26 @@ def compose(
     Args:
         sources: what was read.
         heading: what it is called.
-        images: folder of images with classes, which a model was evaluated on, to show of those that are confused.
+        images: folder of images with classes, to show of those that are confused, or whose labels are doubtful.
         class_index: a file of the data set's classes, as for `evaluate`.
         steps: shows how far it is.
 
     Raises:
-        ReportError: `images` is given, and no evaluation with confusions is of a folder of that name.
+        ReportError: `images` is given, and no evaluation with confusions, nor survey, is of a folder of that name.
         ImageError: there are no images, or their classes are not told.
     """
     steps = steps or Steps()
     found = overview(sources)
     with steps.step("thumbnails"):
-        examples = _examples(found, images, class_index) if images else {}
+        name = cleaned(images.resolve().name, LONGEST_TEXT) if images else None
+        surveyed = [survey for survey in found.surveys if survey.data == name]
+        doubted = thumbnails.doubted(images, surveyed[0]) if images and surveyed else {}
+        examples = _examples(found, images, class_index, bool(surveyed)) if images else {}
     with steps.step("draw"):
         content = _content(found)
-    return _environment().get_template(_TEMPLATE).render(**content, title=heading, examples=examples), found
+    return _environment().get_template(_TEMPLATE).render(
+        **content, title=heading, examples=examples, doubted=doubted, surveyed=name
+    ), found
 
 
 def _environment() -> Any:
@@ -71,13 +76,14 @@ def _environment() -> Any:
     )
 
 
-def _examples(found: Overview, images: Path, class_index: Path | None) -> dict[str, dict[int, str]]:
-    """Pictures by the titles of those confusions that are of these images, and by class."""
-    if not found.confusions:
+def _examples(found: Overview, images: Path, class_index: Path | None, surveyed: bool) -> dict[str, dict[int, str]]:
+    """Pictures by the titles of those confusions that are of these images, and by class; none are needed of images
+    that were surveyed."""
+    if not found.confusions and not surveyed:
         raise ReportError(f"--images {images}: there is no evaluation with confusions to show images of")
     name = cleaned(images.resolve().name, LONGEST_TEXT)
     groups = [group for group in found.confusions if group.data == name]
-    if not groups:
+    if not groups and not surveyed:
         others = ", ".join(dict.fromkeys(group.data for group in found.confusions))
         raise ReportError(f"--images {images}: the evaluations with confusions are of {others}, not of {name}")
     return {group.title: thumbnails.examples(images, class_index, group) for group in groups}
@@ -93,6 +99,9 @@ def _content(found: Overview) -> dict[str, Any]:
         "labels": tables.labels(found),
         "remarks": [(model.title, one.notes) for model in found.models for one in model.judged if one.notes],
         **_latency(found),
+        "contents": [
+            (one, tables.contents(one), tables.copies(one), one.labels[:LABELS_SHOWN]) for one in found.surveys
+        ],
         "losses": tables.losses(found),
         "layers": list(_layers(found)),
         "chips": tables.chips(found),

@@ -17,10 +17,12 @@ from lite_toolkit.reports.evaluation import Class, Evaluation, Reference, Subjec
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.reports.reading import Source
 from lite_toolkit.runtime.delegates import XNNPACK
+from lite_toolkit.training.survey import Survey
 
 T = TypeVar("T")
 
 CONFUSIONS_SHOWN = 12
+LABELS_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Overview:
         models: in the order in which the files name them.
         machines: what they are called, each once.
         profiles: models operator by operator, and where they were measured.
+        surveys: of folders of images.
         notes: what does not belong together, a sentence each.
     """
 
@@ -132,6 +135,7 @@ class Overview:
     machines: dict[Machine, str]
     profiles: tuple[tuple[Machine, Profile], ...]
     confusions: tuple[Confusions, ...]
+    surveys: tuple[Survey, ...]
     notes: tuple[str, ...]
 
     def place(self, timing: Timing) -> str:
@@ -167,6 +171,7 @@ def overview(sources: Sequence[Source]) -> Overview:
         machines=_titles(_once(where for where, _ in found)),
         profiles=tuple(_once((where, profile) for where, one in found for profile in one.profiles)),
         confusions=tuple(_confusions([one for model in models for one in model.judged])),
+        surveys=tuple(_all(sources, Survey)),
         notes=tuple(_notes(models)),
     )
 

@@ -10,6 +10,7 @@ from lite_toolkit.measurement.loss import Validation
 from lite_toolkit.reports.evaluation import Evaluation
 from lite_toolkit.reports.manifest import Manifest, Weights
 from lite_toolkit.reports.reading import Source
+from lite_toolkit.training.survey import Survey
 from lite_toolkit.weights.sources import HUB_PREFIX, IMAGENET
 
 _SYNTHETIC = re.compile(r"\d+ synthetic images")
@@ -17,7 +18,8 @@ _SYNTHETIC = re.compile(r"\d+ synthetic images")
 
 def commands(source: Source) -> list[str]:
     """One line for each; what the results do not tell is in capitals."""
-    words: list[list[str]] = [_convert(manifest) for manifest in source.of(Manifest)]
+    words: list[list[str]] = [["data", _file(survey.data)] for survey in source.of(Survey)]
+    words += [_convert(manifest) for manifest in source.of(Manifest)]
     words += [_validate(validation) for validation in source.of(Validation)]
     words += [_evaluate(evaluation) for evaluation in source.of(Evaluation)]
     words += [_benchmark(benchmark) for benchmark in source.of(Benchmark) if benchmark.measurements]

@@ -12,6 +12,7 @@ from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Machine, Model, Overview, Timing, ran, title
 from lite_toolkit.reports import figures
 from lite_toolkit.reports.evaluation import Evaluation
+from lite_toolkit.training.survey import Survey
 
 OPERATORS_SHOWN = 15
 _TENTHS = 10
@@ -114,6 +115,28 @@ def layers(loss: Loss) -> Table | None:
         for number, (name, *cells) in enumerate(map(figures.layer, loss.assessment.layers), start=1)
     ]
     return _table(f"Layers of {loss.model}, in order of execution", figures.LAYER, rows)
+
+
+def contents(found: Survey) -> Table | None:
+    """The classes of a folder of images, and how many there are of each."""
+    rows = [
+        (one.class_, *(f"{n:,}" for n in (one.images, one.train, one.validation, one.test))) for one in found.classes
+    ]
+    columns = ("class", ">images", ">train", ">validation", ">test")
+    return _table(f"Images of {found.data} by class", columns, rows)
+
+
+def copies(found: Survey) -> Table | None:
+    """Images that are copies of one another."""
+    rows = [
+        (", ".join(one.images), "same file" if one.same_file else "same picture", _each(one.classes), _each(one.parts))
+        for one in found.copies
+    ]
+    return _table(f"Copies in {found.data}", ("images", "|alike", "classes", "parts"), rows)
+
+
+def _each(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def latencies(found: Overview) -> Table | None:

@@ -1,8 +1,9 @@
-"""One small picture of each class, inside the page itself."""
+"""Small pictures, inside the page itself: of each class, and of images whose labels are doubtful."""
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -11,8 +12,9 @@ from lite_toolkit.datasets import ground_truth
 from lite_toolkit.datasets.ground_truth import MAXIMUM_INDEX, Numbering
 from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import find_images, read_image
-from lite_toolkit.page.overview import Confusions
+from lite_toolkit.page.overview import LABELS_SHOWN, Confusions
 from lite_toolkit.reports.evaluation import Evaluation
+from lite_toolkit.training.survey import Survey
 
 SIDE = 96  # pixels; shown at half the side, for dense screens
 _QUALITY = 80
@@ -41,6 +43,21 @@ def examples(folder: Path, class_index: Path | None, confusions: Confusions) -> 
                 found[number] = _thumbnail(folder / name)
             except ImageError:
                 continue  # another image of the class may be sound
+    return found
+
+
+def doubted(folder: Path, survey: Survey) -> dict[str, str]:
+    """Pictures of the images whose labels are least probable, as data URIs by their paths in the folder.
+
+    Raises:
+        ImageError: there are no images.
+    """
+    there = {path.relative_to(folder).as_posix(): path for path in find_images(folder)}  # no path of a report's own
+    found = {}
+    for label in survey.labels[:LABELS_SHOWN]:
+        with suppress(ImageError):
+            if label.image in there:
+                found[label.image] = _thumbnail(there[label.image])
     return found
 
 

@@ -15,12 +15,13 @@ from lite_toolkit.reports.conversion import Conversion
 from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.text import LONGEST_TEXT, cleaned
+from lite_toolkit.training.survey import Survey
 
 T = TypeVar("T")
 
 KINDS: tuple[type[Report], ...] = (
     *(Manifest, Conversion, Validation, Evaluation, Evaluations),
-    *(Benchmark, Benchmarks, Check, Compilation),
+    *(Benchmark, Benchmarks, Check, Compilation, Survey),
 )
 
 

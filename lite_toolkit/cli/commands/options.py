@@ -33,6 +33,14 @@ class Number(click.FloatRange):
         return number
 
 
+class Percent(Number):
+    """A number of percent, with or without its sign."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that was written."""
+        return super().convert(value.removesuffix("%") if isinstance(value, str) else value, param, ctx)
+
+
 class Command(click.Command):
     """A command that shows what its function refuses as wrong usage the way click shows what it refuses itself."""
 

@@ -12,7 +12,9 @@ from lite_toolkit.cli.commands.options import ANY_PATH, FILE, Command, require_o
 @click.argument("results", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @click.option("--title", default="Model report", show_default=True, help="Its heading.")
-@click.option("--images", type=ANY_PATH, help="Folder of images with classes, to show of those that are confused.")
+@click.option(
+    "--images", type=ANY_PATH, help="Folder of images with classes, to show of those that are confused or doubtful."
+)
 @click.option("--class-index", type=FILE, help="The data set's classes, as for `evaluate`.")
 @click.option("--force", is_flag=True, help="Replace the page if it exists.")
 def report(
