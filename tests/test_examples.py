@@ -26,6 +26,7 @@ CONVERSION = "convert --variant lite2 --int8 --calibration-data photographs"
 SMALL = {
     "convert": "--weights none --input-size 64 --recipe int8-minmax --keep-float",
     "benchmark": "--runs 3 --seconds 0.01 --threads 1",
+    "data": "--no-labels",
 }
 # These parse only: they need a board or real weights, or take minutes.
 LARGE = re.compile(r"--device|--variant lite2 --int8$|--model flowers.keras")
@@ -75,6 +76,7 @@ def folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(picture, folder / f"validation/n{number:08}_{picture.name}")
         (folder / f"flowers/kind{number}").mkdir(parents=True)
         shutil.copy(picture, folder / f"flowers/kind{number}")
+        shutil.copy(photographs / f"picture{number + 5:02}.jpg", folder / f"flowers/kind{number}")
     return folder
 
 

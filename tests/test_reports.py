@@ -47,8 +47,8 @@ def test_it_makes_a_page(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     result = CliRunner().invoke(main.main, ["report", str(path), "-o", str(tmp_path / "page.html")])
     assert result.exit_code == 0, result.output
-    model = "libr_dense_256" if path.stem == "edgetpu-check-compiled" else "lite0-int8"
-    assert f">{model}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = {"edgetpu-check-compiled": "libr_dense_256", "data": "Images of photographs by class"}
+    assert f">{shown.get(path.stem, 'lite0-int8')}" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ def _by_table(folder: Path, names: Sequence[str], table: Path, notes: tuple[str,
         raise ImageError(f"{table} names none of the {len(names)} images of {folder}, such as {names[0]}")
     absent, unnamed = sorted(set(rows).difference(names)), [name for name in names if name not in rows]
     if absent:
-        notes += (f"{table.name} names {len(absent)} images that are not there: {_some(absent)}",)
+        notes += (f"named by {table.name}, but not there: {len(absent)} ({_some(absent)})",)
     if unnamed:
-        notes += (f"left out, since {table.name} does not name them: {len(unnamed)} images: {_some(unnamed)}",)
+        notes += (f"left out, since {table.name} does not name them: {len(unnamed)} ({_some(unnamed)})",)
     parts = _parts(folder, named)
     return Labelled(
         folder, table.name, named, tuple(rows[name] for name in named), parts, (*notes, *_beside(parts, named))

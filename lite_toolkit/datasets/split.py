@@ -205,5 +205,5 @@ def apply(path: Path, data: Labelled, digests: Sequence[str]) -> tuple[tuple[Par
         raise ImageError(f"{path} names {len(gone)} images that {data.folder} has no more, or not readable: {gone[0]}")
     parts = tuple(rows[image].part if image in rows else None for image in data.images)
     new = parts.count(None)
-    notes = (f"left out: {new} images that {path.name} does not name",) if new else ()
+    notes = (f"left out, since {path.name} does not name them: {new}",) if new else ()
     return parts, notes

@@ -62,6 +62,12 @@ class Request:
         if self.split and (self.shares != Shares() or self.save_split):
             raise UsageError("--split tells the parts: leave out --seed, --validation, --test and --save-split")
 
+    @property
+    def wanted(self) -> tuple[Part, ...]:
+        """The parts that every class should have."""
+        dealt = () if self.split else tuple(part for part in labelled.PARTS[1:] if self.shares.of(part))
+        return ("train", *dealt)
+
 
 @dataclass(frozen=True)
 class OfClass:
@@ -240,7 +246,7 @@ def survey(request: Request, steps: Steps | None = None) -> Survey:
     if network:
         with steps.step("labels"):
             judged = _judge(found, request.shares.seed, steps)
-    result = _report(found, judged, unreadable, network, request.shares.seed, notes, steps)
+    result = _report(found, judged, unreadable, network, request, notes, steps)
     if request.save_split:
         write_split(request.save_split, found, request.force)
     return result
@@ -344,11 +350,12 @@ def _report(
     judged: tuple[head.Judged, list[str], list[str]] | None,
     unreadable: tuple[str, ...],
     network: Backbone | None,
-    seed: int,
+    request: Request,
     notes: tuple[str, ...],
     steps: Steps,
 ) -> Survey:
     data = found.data
+    wanted = [part for part in labelled.PARTS if part in found.parts or part in request.wanted]
     groups = tuple(_groups(found))
     counts = Counter(zip(data.classes, found.parts, strict=True))
     totals = Counter(data.classes)
@@ -374,8 +381,8 @@ def _report(
         labels=labels,
         agreement_percent=100 * agreeing / len(labels) if labels else None,
         backbone=network.sha256 if network else None,
-        seed=seed,
-        notes=(*data.notes, *notes, *_warnings(classes, groups), *_unjudged(judged)),
+        seed=request.shares.seed,
+        notes=(*data.notes, *notes, *_warnings(classes, groups, wanted), *_unjudged(judged)),
         seconds=dict(steps.seconds),
     )
 
@@ -409,23 +416,28 @@ def _spread(values: NDArray[Any]) -> Spread:
     return Spread(float(values.min()), float(np.median(values)), float(values.max()))
 
 
-def _warnings(classes: Sequence[OfClass], copies: Sequence[Copies]) -> Iterator[str]:
+def _warnings(classes: Sequence[OfClass], copies: Sequence[Copies], expected: Sequence[Part]) -> Iterator[str]:
     counts = [one.images for one in classes]
     if max(counts) > IMBALANCED * min(counts):
         most, least = max(classes, key=lambda one: one.images), min(classes, key=lambda one: one.images)
         yield f"imbalanced: {most.images:,} images of {most.class_}, {least.images:,} of {least.class_}"
-    untaught = [one.class_ for one in classes if not one.train]
-    if untaught:
-        yield f"{len(untaught)} classes have no image to train with: {', '.join(untaught[:3])}"
+    for part in expected:
+        without = [one.class_ for one in classes if not getattr(one, part)]
+        if without:
+            yield f"classes without an image in the {part} part: {len(without)} ({_some(without)})"
     across = sum(len(set(one.classes)) > 1 for one in copies)
     if across:
-        yield f"{across} groups of copies have several classes: at least one label of each is wrong"
+        yield f"groups of copies with several classes, of which at least one is wrong: {across}"
     leaking = sum(len(set(one.parts)) > 1 for one in copies)
     if leaking:
-        yield f"{leaking} groups of copies are in several parts, which makes figures of the test part too good"
+        yield f"groups of copies in several parts, which makes figures of the test part too good: {leaking}"
 
 
 def _unjudged(judged: tuple[head.Judged, list[str], list[str]] | None) -> Iterator[str]:
     alone = judged[2] if judged else []
     if alone:
-        yield f"labels not judged, since all images of a class are copies of one: {', '.join(alone[:3])}"
+        yield f"labels not judged, since all images of the class are copies of one: {len(alone)} ({_some(alone)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -67,7 +67,7 @@ def _show_labels(found: Survey) -> None:
         for one in found.labels[:SHOWN]
     ]
     if rows:
-        columns = ("image", "label", ">probability %", "likelier", ">probability %")
+        columns = ("image", "label", ">probability %", "likeliest", ">probability %")
         print_table(f"Least probable labels, {len(rows)} of {len(found.labels)}", columns, rows)
         print_notes(
             "Probabilities are of classifiers that have not learnt from the image, nor from its copies.",
