@@ -50,7 +50,7 @@ def models(convert: Callable[..., pipeline.Conversion]) -> tuple[str, ...]:
 def task(models: tuple[str, ...], photographs: Path) -> Task:
     images = tuple(path.name for path in find_images(photographs))
     files = {"images": str(photographs), "model": models[0], "reference": models[1]}
-    return Task(InferenceJob(google_lite(64).to_json(), images, top=5, workers=2), files)
+    return Task(InferenceJob(preprocessing=google_lite(64).to_json(), images=images, top=5, workers=2), files)
 
 
 def plain(model: str, image: str, top: int) -> tuple[int, ...]:

@@ -89,6 +89,10 @@ class InferenceJob(OfImages):
     minimum_runtime: int | None = None
     heads: tuple[str, ...] = (heads.SINGLE_LABEL,) * len(MODELS)
 
+    def look(self, files: Files) -> Look:
+        """The models, loaded."""
+        return _Sight(self, files)
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -106,10 +110,6 @@ class Shape:
     top: int
     classes: int
     scored: bool = False
-
-    def look(self, files: Files) -> Look:
-        """The models, loaded."""
-        return _Sight(self, files)
 
 
 @dataclass(frozen=True)
