@@ -92,6 +92,8 @@ def _undisguised(written: bytes, codes: Mapping[int, int]) -> bytes:
 
 
 def _statistics(low: float, high: float) -> dict[str, Any]:
+    if low == high == 0:  # kernels refuse a scale that is next to nothing; as `ranges.steps` has it
+        high = 255.0
     return {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
 
 
