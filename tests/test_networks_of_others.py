@@ -23,7 +23,8 @@ from keras.src.applications import convnext, densenet, efficientnet_v2
 from lite_toolkit.conversion.float_model import Classifier, from_keras, to_tflite
 from lite_toolkit.networks.backend import keras, tf
 from lite_toolkit.quantization import quantizer
-from lite_toolkit.quantization.ranges import PLAIN, rounded
+from lite_toolkit.quantization.operators import quantized as rounded
+from lite_toolkit.quantization.ranges import PLAIN
 from lite_toolkit.quantization.walk import _sharing_pays
 from lite_toolkit.tflite.surgery import pack, unpack
 
@@ -146,7 +147,7 @@ class TestOperators:
         first, second = generator.normal(-9, 3, (2, 4, 8, 8, 8)).astype(np.float32)
         shared = own = (-32.0, 31.75)
         operator = Operator(0, "ADD", 1, (0, 1), (2,), {"fused_activation_function": activation})
-        assert _sharing_pays(operator, (rounded(first, shared), second + 8), own, shared, PLAIN) is pays
+        assert _sharing_pays(operator, rounded(first, shared), second + 8, own, shared, PLAIN) is pays
 
 
 STAGES = efficientnet_v2.DEFAULT_BLOCKS_ARGS["efficientnetv2-b0"]

@@ -135,8 +135,13 @@ def _shape(images: "tuple[NDArray[Any], ...]") -> tuple[int, ...]:
 
 
 def is_linear(operator: Operator, graph: Subgraph) -> bool:
-    """Whether an operator multiplies its input by float weights that the file holds."""
-    return operator.name in LINEAR and graph.tensors[operator.inputs[1]].is_constant
+    """Whether an operator multiplies its input by float weights that the file holds; each output sees all channels of
+    it, or one. Convolutions of groups keep their own weights.
+    """
+    if operator.name not in LINEAR or not graph.tensors[operator.inputs[1]].is_constant:
+        return False
+    source, kernel = (graph.tensors[index].shape for index in operator.inputs[:2])
+    return operator.name != "CONV_2D" or source[3] == kernel[3]
 
 
 def is_depthwise(operator: Operator) -> bool:
