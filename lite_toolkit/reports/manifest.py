@@ -84,7 +84,7 @@ class Manifest(Report):
     recipe: Recipe
     calibration: Calibration | None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
-    preprocessing_basis: Basis | None = None
+    preprocessing_basis: Basis | None = field(default=None, metadata=LATER)
     input: Endpoint
     output: Endpoint
     mixed_precision: Trade | None = None
