@@ -204,8 +204,8 @@ def convert(request: Request, steps: Steps | None = None) -> Conversion:
         None, chain.from_iterable((one.note, _float_note(job, one)) for job, one in zip(jobs, made, strict=True))
     )
     doubts = (one.assessment.comparison.doubt for one in made if one.assessment)
-    notes += filter(None, dict.fromkeys([NOTES.get(head), *doubts]))
-    return Conversion(files, (*origin.notes, *notes), float_size, dict(steps.seconds))
+    notes += filter(None, [NOTES.get(head), *doubts])
+    return Conversion(files, tuple(dict.fromkeys((*origin.notes, *notes))), float_size, dict(steps.seconds))
 
 
 def _require_numbers(float_model: bytes, spec: PreprocessingSpec) -> None:
