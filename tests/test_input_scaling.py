@@ -275,7 +275,7 @@ def test_the_first_line_and_the_manifest_say_what_was_chosen(folder: Path, tmp_p
     options = f"--model {tmp_path / 'm.keras'} --float32 --calibration-data {folder} --output {model} --labels {labels}"
     result = CliRunner().invoke(main, ["convert", *options.split()])
     first = result.stdout.splitlines()[0]
-    assert first.startswith("preprocessing  the whole image, tensorflow to 12×12, RGB, values (x - 0) / 255: nothing")
+    assert first.startswith("preprocessing  the whole image, tensorflow to 12×12, RGB, values x / 255: nothing")
     assert "the preprocessing is not certain" in result.stderr
     assert (manifest.read(model) or {})["preprocessing_basis"]["how"] == "tried"
     assert describe(model, preprocessing=PRESETS["inception"]).note is None

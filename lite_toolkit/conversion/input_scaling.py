@@ -149,9 +149,11 @@ def _is_bounded(values: Array) -> bool:
 
 
 def _lies_at_0(values: Array, spans: Span) -> bool:
+    if not np.isfinite(values).all():
+        return False
     low, high = values.min(), values.max()
     span = high - low
-    return bool(spans[0] <= span <= spans[1] and low - _BEYOND * span <= 0 <= high + _BEYOND * span)  # not of NaN
+    return bool(spans[0] <= span <= spans[1] and low - _BEYOND * span <= 0 <= high + _BEYOND * span)
 
 
 def _is_affine(values: Array) -> bool:

@@ -50,7 +50,8 @@ def preprocessing(spec: Mapping[str, Any]) -> str:
     crop, fraction = spec["crop"], spec["crop_fraction"]
     part = "the whole image" if crop == "none" else f"the centre, {fraction:.3g} of it ({crop})"
     mean, std = (" ".join(f"{value:g}" for value in dict.fromkeys(spec[name])) for name in ("mean", "std"))
-    values = "0..255" if (mean, std) == ("0", "1") else f"(x - {mean}) / {std}"
+    less = "x" if mean == "0" else f"(x - {mean})"
+    values = "0..255" if (mean, std) == ("0", "1") else less if std == "1" else f"{less} / {std}"
     return (
         f"{part}, {spec['interpolation']} to {spec['height']}×{spec['width']}, "
         f"{spec['channel_order'].upper()}, values {values}"
