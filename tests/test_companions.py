@@ -7,6 +7,7 @@ import pytest
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import PRESETS
 from lite_toolkit.measurement.description import EVERYTHING, Description, together
+from lite_toolkit.runtime import heads
 from lite_toolkit.runtime.interpreter import TensorInfo
 
 A, B = Path("a.tflite"), Path("b.tflite")
@@ -16,7 +17,7 @@ NORMALIZATION = ("mean", "std")
 def side(preset: str, told: tuple[str, ...] = EVERYTHING, size: int = 64, classes: int = 10) -> Description:
     image = TensorInfo("image", (1, size, size, 3), "float32", 0.0, 0)
     note = None if told == EVERYTHING else f"uncertain {preset}"
-    return Description(image, classes, PRESETS[preset](size), None, note, told, None)
+    return Description(image, classes, heads.SINGLE_LABEL, PRESETS[preset](size), None, note, told, None)
 
 
 @pytest.mark.parametrize(
