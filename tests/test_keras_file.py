@@ -229,6 +229,25 @@ class Doubling(L.Layer):
         return x * 2
 
 
+@keras.saving.register_keras_serializable("of others")
+class Ones(keras.initializers.Initializer):
+    """Somebody's own initializer."""
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Ones."""
+        return keras.ops.ones(shape, dtype)
+
+
+def test_what_training_alone_needs_is_left_out(tmp_path: Path) -> None:
+    path = saved(network(L.Conv2D(3, 1, kernel_initializer=Ones())), tmp_path / "model.keras")
+    registered = keras.saving.get_custom_objects()
+    kept = registered.pop("of others>Ones")
+    try:
+        assert (keras_file.load(path).layers[1].get_weights()[0] == 1).all()
+    finally:
+        registered["of others>Ones"] = kept
+
+
 def _lambda() -> Any:
     return L.Lambda(lambda x: x / 255.0, name="scaling")
 
@@ -257,6 +276,10 @@ def _archive_of_nothing(path: Path) -> Path:
     [
         (lambda path: saved(network(Doubling(name="twice")), path), "layer 'twice' of class Doubling cannot be made: "),
         (lambda path: saved(network(_lambda()), path), "layer 'scaling' of class Lambda is Python code, which is not"),
+        (
+            lambda path: saved(network(L.Conv2D(3, 1, activation=lambda x: x, name="conv")), path),
+            "layer 'conv' of class Conv2D is Python code, which is not run",
+        ),
         (_with_nan, "has weights that are not finite (kernel)"),
         (_weights_alone, "is an HDF5 file of weights without their network: "),
         (_archive_of_nothing, "is damaged, or no .keras file: config.json in it cannot be read"),

@@ -184,6 +184,8 @@ def _listed(tensors: Mapping[str, Any]) -> str:
 
 def _scores(title: str, output: Any) -> Any:
     """(1, classes), of scores that may stand in more axes, such as those of a convolution at the end."""
+    if output.dtype in (tf.float16, tf.bfloat16):
+        output = tf.cast(output, tf.float32)
     if output.dtype != tf.float32:
         raise ModelError(f"{title} gives {output.dtype.name} output: must be float32 scores")
     shape = tuple(output.shape) if output.shape.rank is not None else ()

@@ -15,6 +15,7 @@ from lite_toolkit.text import shown
 
 _CONFIG, _METADATA = "config.json", "metadata.json"
 _OTHER_FLOATS = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
+_OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _LONGEST_CAUSE = 200  # characters
 
 
@@ -30,12 +31,12 @@ def load(path: Path) -> keras.Model:
     archive = zipfile.is_zipfile(path)
     version, config = _archive_config(path) if archive else _hdf5_config(path)
     for layer in layers(config):
-        if any(one.get("class_name") in ("Lambda", "__lambda__") for one in objects(layer)):
+        if any(map(_is_code, objects(layer))):
             raise ModelError(
                 f"cannot load {path}: {title(layer)} is Python code, which is not run: put a layer of Keras in its "
                 "place, such as Rescaling, or export a SavedModel where its code is at hand: model.export('folder')"
             )
-    config = _in_float32(config)
+    config = _for_inference(config)
     reader = Reader(keras, config, EXPORT) if version.startswith("3") else keras2.reader(path, config)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / ("model.keras" if archive else "model.h5")  # Keras goes by the name
@@ -101,19 +102,27 @@ def _copy_hdf5(path: Path, copy: Path, config: str) -> None:
         file.attrs["model_config"] = config
 
 
-def _in_float32(value: Any) -> Any:
-    """A part of a configuration, every other float in it replaced."""
+def _for_inference(value: Any) -> Any:
+    """A part of a configuration in float32, without what training alone needs and others may have made themselves."""
     if isinstance(value, list):
-        return [_in_float32(one) for one in value]
+        return [_for_inference(one) for one in value]
     if not isinstance(value, dict):
         return value
-    value = {key: _in_float32(one) for key, one in value.items()}
+    value = {key: _for_inference(one) for key, one in value.items() if not key.endswith(_OF_TRAINING)}
     config = value.get("config")
     if value.get("class_name") == "Policy":  # of Keras 2
         return "float32"
     if value.get("class_name") == "DTypePolicy" and config.get("name") in _OTHER_FLOATS:
         return value | {"config": config | {"name": "float32"}}
     return value | {"dtype": "float32"} if value.get("dtype") in _OTHER_FLOATS else value
+
+
+def _is_code(value: dict[str, Any]) -> bool:
+    """Whether it is a Lambda layer, or a function as Keras writes one that it does not know by name."""
+    marshalled = value.get("value") if len(value) == 1 else None
+    return value.get("class_name") in ("Lambda", "__lambda__") or (
+        isinstance(marshalled, list) and isinstance(next(iter(marshalled), None), str)
+    )
 
 
 def _complaint(reader: Reader, error: Exception) -> str:
@@ -123,4 +132,6 @@ def _complaint(reader: Reader, error: Exception) -> str:
             reader.keras.layers.deserialize({"module": "keras.layers", "registered_name": None} | layer)
         except (TypeError, ValueError, AttributeError, KeyError, ImportError) as refusal:
             return f"{title(layer)} cannot be made: {reader.advice} ({cause(refusal)})"
-    return cause(error)
+    kind = reader.config.get("class_name")
+    known = kind in ("Functional", "Sequential", "Model")
+    return cause(error) if known else shown(f"its class {kind} cannot be made: {reader.advice} ({cause(error)})")
