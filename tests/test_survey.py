@@ -23,6 +23,7 @@ from lite_toolkit.errors import ImageError, UsageError
 from lite_toolkit.progress import Steps
 from lite_toolkit.training import head, survey
 from lite_toolkit.training.backbone import Backbone
+from lite_toolkit.training.contents import Survey
 
 GENERATOR = np.random.default_rng(4)
 
@@ -334,12 +335,12 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny: Any) -> Backbone:
 
 
 @pytest.fixture
-def judged(folder: Path, network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> survey.Survey:
+def judged(folder: Path, network: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Survey:
     monkeypatch.setattr(survey, "backbone", lambda _: network)
     return survey.survey(survey.Request(folder, cache=tmp_path / "cache"))
 
 
-def test_every_label_is_judged_the_least_probable_first(judged: survey.Survey, network: Backbone) -> None:
+def test_every_label_is_judged_the_least_probable_first(judged: Survey, network: Backbone) -> None:
     pngs = {f"{name}/{number}.png" for name in ("cat", "dog") for number in range(8)}
     assert {label.image for label in judged.labels} == pngs | {"dog/same.png", "dog/small.jpg"}
     given = [label.probability_percent for label in judged.labels]
@@ -348,7 +349,7 @@ def test_every_label_is_judged_the_least_probable_first(judged: survey.Survey, n
 
 
 def test_what_is_cached_is_not_computed_again(
-    judged: survey.Survey, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judged: Survey, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (kept,) = (tmp_path / "cache").iterdir()
     assert len(list(kept.iterdir())) == 17  # one of two files that are the same
@@ -363,7 +364,7 @@ def test_what_is_cached_is_not_computed_again(
     assert "dog/broken.jpg" in job[0]
 
 
-def test_the_page_shows_the_doubtful_images(judged: survey.Survey, folder: Path, tmp_path: Path) -> None:
+def test_the_page_shows_the_doubtful_images(judged: Survey, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
     judged.save(tmp_path / "data.json")
@@ -375,7 +376,7 @@ def test_the_page_shows_the_doubtful_images(judged: survey.Survey, folder: Path,
     assert "cat/0.png, dog/same.png" in page
 
 
-def test_no_path_of_a_report_is_opened(judged: survey.Survey, folder: Path, tmp_path: Path) -> None:
+def test_no_path_of_a_report_is_opened(judged: Survey, folder: Path, tmp_path: Path) -> None:
     from lite_toolkit.page import thumbnails
 
     picture().save(tmp_path / "secret.png")

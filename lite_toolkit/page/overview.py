@@ -17,7 +17,7 @@ from lite_toolkit.reports.evaluation import Class, Evaluation, Reference, Subjec
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.reports.reading import Source
 from lite_toolkit.runtime.delegates import XNNPACK
-from lite_toolkit.training.survey import Survey
+from lite_toolkit.training.contents import Survey
 
 T = TypeVar("T")
 

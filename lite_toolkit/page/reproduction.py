@@ -10,7 +10,7 @@ from lite_toolkit.measurement.loss import Validation
 from lite_toolkit.reports.evaluation import Evaluation
 from lite_toolkit.reports.manifest import Manifest, Weights
 from lite_toolkit.reports.reading import Source
-from lite_toolkit.training.survey import Survey
+from lite_toolkit.training.contents import Survey
 from lite_toolkit.weights.sources import HUB_PREFIX, IMAGENET
 
 _SYNTHETIC = re.compile(r"\d+ synthetic images")

@@ -12,7 +12,7 @@ from lite_toolkit.measurement.loss import Loss
 from lite_toolkit.page.overview import Machine, Model, Overview, Timing, ran, title
 from lite_toolkit.reports import figures
 from lite_toolkit.reports.evaluation import Evaluation
-from lite_toolkit.training.survey import Survey
+from lite_toolkit.training.contents import Survey
 
 OPERATORS_SHOWN = 15
 _TENTHS = 10

@@ -14,7 +14,7 @@ from lite_toolkit.errors import ImageError
 from lite_toolkit.images.files import find_images, read_image
 from lite_toolkit.page.overview import LABELS_SHOWN, Confusions
 from lite_toolkit.reports.evaluation import Evaluation
-from lite_toolkit.training.survey import Survey
+from lite_toolkit.training.contents import Survey
 
 SIDE = 96  # pixels; shown at half the side, for dense screens
 _QUALITY = 80

@@ -15,7 +15,7 @@ from lite_toolkit.reports.conversion import Conversion
 from lite_toolkit.reports.evaluation import Evaluation, Evaluations
 from lite_toolkit.reports.manifest import Manifest
 from lite_toolkit.text import LONGEST_TEXT, cleaned
-from lite_toolkit.training.survey import Survey
+from lite_toolkit.training.contents import Survey
 
 T = TypeVar("T")
 

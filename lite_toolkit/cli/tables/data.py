@@ -2,7 +2,7 @@
 
 from lite_toolkit.cli.console import print_facts, print_notes, print_table
 from lite_toolkit.reports import figures
-from lite_toolkit.training.survey import Spread, Survey
+from lite_toolkit.training.contents import Spread, Survey
 
 SHOWN = 10  # rows that people see; the JSON has all
 
