@@ -195,7 +195,8 @@ class TestConvert:
         self, tmp_path: Path, photographs: Path, gate: dict[str, float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("lite_toolkit.quantization.mixed_precision.MOST_WORK", 0.0)
-        seen = iter([0])  # the float model sees one class everywhere, and its quantized form another
+        # The float model sees one class, on the first image that it is tried on too, and its quantized form another.
+        seen = iter([0, 0])
         monkeypatch.setattr(
             validation, "scores", lambda _, images, *__: np.eye(2, dtype=np.float32)[[next(seen, 1)] * len(images)]
         )
