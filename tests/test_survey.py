@@ -292,6 +292,21 @@ def test_people_see_the_same(folder: Path) -> None:
     assert "warning: cannot read dog/broken.jpg" in shown.stderr
 
 
+def test_an_image_that_is_gone_meanwhile_counts_as_unreadable(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "pets")
+    read = labelled.read
+
+    def then_delete(folder: Path, table: Path | None) -> Labelled:
+        found = read(folder, table)
+        (folder / "cat/3.png").unlink()
+        return found
+
+    monkeypatch.setattr(labelled, "read", then_delete)
+    assert report(tmp_path / "pets")["unreadable_images"][0] == "cat/3.png: no such file"
+
+
 def test_a_split_is_used_again(folder: Path, tmp_path: Path) -> None:
     first = report(folder, "--seed", 7, "--test", "20%", "--save-split", tmp_path / "split.csv")
     assert report(folder, "--split", tmp_path / "split.csv")["classes"] == first["classes"]

@@ -79,12 +79,9 @@ def deal(data: Labelled, groups: NDArray[np.intp], shares: Shares) -> tuple[Part
         ImageError: a class has one image.
         UsageError: a share is given for a part that is a folder.
     """
-    _require_two(data.classes)
+    check(data, shares)
     parts: list[Part] = list(data.parts) or ["train"] * len(data.images)
     wanted = [part for part, _ in _HELD_OUT if part not in data.parts]
-    for part, percent in (("validation", shares.validation), ("test", shares.test)):
-        if part in data.parts and percent is not None:
-            raise UsageError(f"--{part} {percent:g}: the folders of {data.folder} tell the {part} part")
     members: dict[int, list[int]] = defaultdict(list)
     for image, group in enumerate(groups.tolist()):
         if parts[image] == "train":
@@ -103,6 +100,14 @@ def deal(data: Labelled, groups: NDArray[np.intp], shares: Shares) -> tuple[Part
                 for image in group:
                     parts[image] = part
     return tuple(parts)
+
+
+def check(data: Labelled, shares: Shares) -> None:
+    """Refuse early what `deal` would."""
+    _require_two(data.classes)
+    for part, percent in (("validation", shares.validation), ("test", shares.test)):
+        if part in data.parts and percent is not None:
+            raise UsageError(f"--{part} {percent:g}: the folders of {data.folder} tell the {part} part")
 
 
 def _fits(held: int, count: int, quota: int, left: int) -> bool:

@@ -105,6 +105,8 @@ def survey(request: Request, steps: Steps | None = None) -> Survey:
     if request.labels:
         head.require()
     data = labelled.read(request.data, request.table)
+    if request.split is None:
+        split.check(data, request.shares)
     with ExitStack() as stack:
         network = None
         if request.labels:
@@ -112,7 +114,7 @@ def survey(request: Request, steps: Steps | None = None) -> Survey:
                 folder = request.cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 network = backbone(folder)
         with steps.step("images"):
-            digests = [sha256(request.data / image) for image in data.images]
+            digests = [_digest(request.data / image) for image in data.images]
             seen = _look(data, digests, network, request.cache, steps)
     unreadable = tuple(f"{data.images[one.image]}: {one.error}" for one in seen if one.error is not None)
     readable = [one.image for one in seen if one.error is None]
@@ -127,15 +129,23 @@ def survey(request: Request, steps: Steps | None = None) -> Survey:
             judged = _judge(found, request.shares.seed, steps)
     result = _report(found, judged, unreadable, network, request, notes, steps)
     if request.save_split:
-        write_split(request.save_split, found, request.force)
+        _write_split(request.save_split, found, request.force)
     return result
 
 
-def write_split(path: Path, found: _Looked, force: bool) -> None:
+def _write_split(path: Path, found: _Looked, force: bool) -> None:
     """Write the part of each image."""
     data = found.data
     rows = map(Row, data.images, data.classes, found.parts, found.digests)
     split.write(path, list(rows), force)
+
+
+def _digest(path: Path) -> str:
+    """The sha256 of a file; nothing of one that cannot be read, of which the job says why."""
+    try:
+        return sha256(path)
+    except OSError:
+        return ""
 
 
 def _look(
@@ -153,7 +163,7 @@ def _look(
     with jobs.start() as session:
         for one in steps.track(_records(session, job, files), len(todo)):
             known[todo[one.image]] = numbered = replace(one, image=todo[one.image])
-            if folder and one.error is None:
+            if folder and one.error is None:  # what failed may be mended
                 kept = outputs.to_json(numbered.to_json()).encode()
                 outputs.write_bytes(folder / f"{digests[numbered.image]}.json", kept, force=True)
     return [known[image] for image in range(len(digests))]

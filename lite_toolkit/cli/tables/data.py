@@ -21,7 +21,7 @@ def show(found: Survey) -> None:
             ("parts", ", ".join(f"{part} {count:,}" for part, count in parts)),
             ("sizes", f"{_spread(found.sizes.width_px)} x {_spread(found.sizes.height_px)} px"),
             ("aspect", _spread(found.sizes.aspect_ratio, 2)),
-            ("copies", f"{copied} images in {len(found.copies)} groups" if copied else "none"),
+            ("copies", f"{copied} images, groups: {len(found.copies)}" if copied else "none"),
             *([] if agreement is None else [("labels", _labels(found, agreement))]),
         ]
     )
