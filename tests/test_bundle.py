@@ -69,6 +69,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Callab
             request = pipeline.Request(
                 (recipe,),
                 model=folder / "small.keras",
+                preprocessing=google_lite,
                 output=output,
                 calibration_data=photographs,
                 labels=("a", "b", "c", "d", "e"),
