@@ -21,7 +21,6 @@ from lite_toolkit.quantization.precision import in_float, is_rounded
 from lite_toolkit.quantization.ranges import (
     HARD_SWISH,
     PLAIN,
-    SAMPLE,
     SWISH,
     Range,
     View,
@@ -101,7 +100,7 @@ class _Walk:
         if is_linear(operator, self.graph) and operator.index not in self.kept:
             parameters = self.linear_layer(operator)
             self.chosen.weights[operator.index], self.chosen.biases[operator.index] = parameters
-        additions = {index: self.next_addition(index) for index in operator.outputs}
+        additions = {index: self.next_addition(operator, index) for index in operator.outputs}
         if not any(additions.values()):
             ranges = {index: self.range_of(operator, index) for index in operator.outputs if self.is_float(index)}
             self.settle(ranges)
@@ -137,7 +136,7 @@ class _Walk:
         source, exact = self.live[operator.inputs[0]], self.recording.samples[operator.outputs[0]]
         recipe = self.recipe
         weights, bias = operators.weights(operator, self.graph), operators.bias(operator, self.graph)
-        found = moments.of(operator, self.graph, source, exact)
+        found = moments.of(operator, self.graph, source, exact[:, : self.compared(operator)])
         patches = self.recording.patches.get(operator.index)
         fitted = weights if patches is None else _fitted(operator, self.graph, weights, source, patches)
         values = _round(operator, fitted, found, recipe)
@@ -149,14 +148,16 @@ class _Walk:
             bias = (found.output_mean - found.product_mean(values)).astype(np.float32)
         return values, bias
 
+    def compared(self, operator: Operator) -> int:
+        """Places of each image that a layer's inputs and outputs are compared at."""
+        rows = DEPTHWISE_ROWS if is_depthwise(operator) else ROWS
+        return math.ceil(rows / len(self.live[operator.inputs[0]].stored))
+
     def range_of(self, operator: Operator, tensor: int) -> Range:
-        """The range that the kernel demands; else that which serves a tensor best by itself."""
-        name = self.graph.tensors[tensor].name
-        if name in self.chosen.ranges:
-            return self.chosen.ranges[name]
-        demanded = self.demanded(operator)
-        if demanded is not None:
-            return demanded
+        """The range that is settled; else that which serves a tensor best by itself."""
+        settled = self.settled_range(operator, tensor)
+        if settled is not None:
+            return settled
         exact = self.recording.samples[tensor]
         if is_linear(operator, self.graph):
             exact = np.clip(exact, *operators.bounds(operator))
@@ -166,18 +167,21 @@ class _Walk:
             own = search(exact, self.recipe.ranges, self.recording.extents[tensor], self.view(tensor))
         return (own[0] * INT16_MARGIN, own[1] * INT16_MARGIN) if self.recipe.format == "int16x8" else own
 
-    def demanded(self, operator: Operator) -> Range | None:
-        """The range that an operator's kernel demands of its output: a fixed one, or that of its input."""
-        if operator.index in self.kept:
-            return None
+    def settled_range(self, operator: Operator, tensor: int) -> Range | None:
+        """The range that an output shares with what it is the sum of, or that the operator's kernel demands: a fixed
+        one, or that of its input.
+        """
+        shared = self.chosen.ranges.get(self.graph.tensors[tensor].name)
+        if shared is not None or operator.index in self.kept:
+            return shared
         if operator.name in kernels.FIXED:
             return kernels.FIXED[operator.name]
         sources = [self.graph.tensors[index].name for index in operator.inputs if index in self.live]
         return self.chosen.ranges.get(sources[0]) if operator.name in kernels.SAME_AS_INPUT and sources else None
 
-    def next_addition(self, tensor: int) -> Operator | None:
-        """The ADD that alone reads a tensor and may share its range, where the other operand has its range already."""
-        if (self.recipe.format, self.recipe.ranges) != ("int8", "mse"):
+    def next_addition(self, operator: Operator, tensor: int) -> Operator | None:
+        """The ADD that alone reads an output and may share its range, where the other operand has its range already."""
+        if (self.recipe.format, self.recipe.ranges) != ("int8", "mse") or self.settled_range(operator, tensor):
             return None
         readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
         if len(readers) != 1 or readers[0].name != "ADD" or readers[0].index in self.kept:
@@ -255,18 +259,10 @@ def _sharing_pays(addition: Operator, first: Activation, second: Array, own: Ran
 
 def _counts(graph: Subgraph, images: int) -> dict[int, int]:
     """Places of each image that are kept of what operators compute, by number of the tensor."""
-    rows = {}
-    for operator in graph.operators:
-        for tensor in operator.outputs:
-            kept = SAMPLE / max(graph.tensors[tensor].shape[-1:], default=1)
-            if is_linear(operator, graph):
-                kept = max(kept, DEPTHWISE_ROWS if is_depthwise(operator) else ROWS)
-            rows[tensor] = kept
-    needed = 4 * sum(
-        kept * graph.tensors[tensor].shape[-1] for tensor, kept in rows.items() if graph.tensors[tensor].shape
-    )
-    part = min(1.0, SAMPLE_BYTES / needed)
-    return {tensor: math.ceil(part * kept / images) for tensor, kept in rows.items()}
+    outputs = [graph.tensors[index] for operator in graph.operators for index in operator.outputs]
+    elements = sum(min(tensor.elements, -(-ROWS // images) * max(tensor.shape[-1:], default=1)) for tensor in outputs)
+    part = min(1.0, SAMPLE_BYTES / (4 * images * max(elements, 1)))
+    return {tensor.index: math.ceil(part * ROWS / images) for tensor in outputs}
 
 
 def _bytes_per_image(graph: Subgraph, recipe: Recipe) -> int:
