@@ -72,7 +72,7 @@ def choices(
     input_range = _input_range(preprocessing, recipe)
     if not recipe.walks:
         known = first_sum(graph, input_range) if recipe.format == "int8" else {}
-        chosen = Parameters(ranges=observe(float_model, images, input_range) | known)
+        chosen = Parameters(ranges=observe(float_model, images, input_range, steps) | known)
         yield recipe, _calibrated(float_model, chosen, recipe, io)
         return
     chosen = choose_parameters(float_model, images, input_range, recipe, steps)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lite_toolkit.progress import Steps
 from lite_toolkit.quantization import operators
 from lite_toolkit.quantization.operators import Activation, Taps
 from lite_toolkit.quantization.ranges import Range, extent
@@ -32,13 +33,16 @@ class Recording:
     patches: Mapping[int, Array]
 
 
-def observe(float_model: bytes, images: Sequence[Array], input_range: Range) -> dict[str, Range]:
+def observe(
+    float_model: bytes, images: Sequence[Array], input_range: Range, progress: Steps | None = None
+) -> dict[str, Range]:
     """Smallest and largest value that each activation takes.
 
     Args:
         float_model: a float32 `.tflite` with one input.
         images: normalised float32 arrays of shape (height, width, 3).
         input_range: of the input itself, which is known and need not be observed.
+        progress: shown over the images.
 
     Returns:
         Tensor name -> (min, max) over all images, for the input and the outputs of every operator.
@@ -47,7 +51,7 @@ def observe(float_model: bytes, images: Sequence[Array], input_range: Range) -> 
         ModelError: an activation is not finite.
     """
     graph = read_graph(float_model).subgraphs[0]
-    extents = {graph.inputs[0]: input_range} | record(float_model, images).extents
+    extents = {graph.inputs[0]: input_range} | record(float_model, images, progress=progress).extents
     return {graph.tensors[index].name: limits for index, limits in extents.items()}
 
 
@@ -56,6 +60,7 @@ def record(
     images: Sequence[Array],
     counts: Mapping[int, int] | None = None,
     taps: Mapping[int, Taps] | None = None,
+    progress: Steps | None = None,
 ) -> Recording:
     """Run the network once.
 
@@ -64,6 +69,7 @@ def record(
         images: normalised float32 arrays of shape (height, width, 3).
         counts: number of a tensor -> places of each image to keep of it.
         taps: index of an operator -> what to keep of its input.
+        progress: shown over the images.
 
     Raises:
         ModelError: an activation is not finite.
@@ -78,7 +84,7 @@ def record(
     numbers = {details["index"]: index for details, index in zip(outputs, shown.values(), strict=True)}
     bounds = {operator.outputs[0]: operators.bounds(operator) for operator in fused}
     recorder = _Recorder(graph, counts, taps, bounds, len(images))
-    for number, image in enumerate(images):
+    for number, image in enumerate((progress or Steps()).track(images, len(images))):
         loaded.set_tensor(source, image[np.newaxis])
         loaded.invoke()
         recorder.see(graph.inputs[0], image[np.newaxis], number)

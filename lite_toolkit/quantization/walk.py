@@ -80,14 +80,16 @@ class _Walk:
 
     def run(self, images: Sequence[Array], input_range: Range, progress: Steps) -> Parameters:
         """Visit every operator."""
-        self.recording = record(self.network.float_model, images, self.counts, self.fitted_taps(len(images)))
+        taps = self.fitted_taps(len(images))
+        self.recording = record(self.network.float_model, images, self.counts, taps, progress)
         source, last_use = self.graph.inputs[0], self.graph.last_uses
         names = {index: self.graph.tensors[index].name for index in (source, *self.recording.extents)}
         self.chosen.ranges[names[source]] = input_range
         self.chosen.extents = {names[index]: limits for index, limits in self.recording.extents.items()}
         self.chosen.extents[names[source]] = input_range
         self.chosen.ranges |= first_sum(self.graph, input_range) if self.recipe.format == "int8" else {}
-        self.live[source] = self.stored(source, np.stack(images), input_range)
+        first = [self.stored(source, image, input_range) for image in images]
+        self.live[source] = Activation(np.stack([image.stored for image in first]), first[0].limits)
         for operator in progress.track(self.graph.operators, len(self.graph.operators)):
             self.live |= self.visit(operator)
             for index in {index for index in operator.inputs if last_use[index] == operator.index}:
