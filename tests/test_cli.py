@@ -185,6 +185,8 @@ class TestReports:
             ]
         if name == "compare":
             return 2 * [request.getfixturevalue("int8").with_suffix(".json")]
+        if name == "data":
+            return [request.getfixturevalue("labelled"), "--no-labels"]
         if name == "evaluate":
             return [request.getfixturevalue("int8"), "--data", request.getfixturevalue("labelled")]
         if name == "verify":
