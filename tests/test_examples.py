@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lite_toolkit.cli.main import main
+from lite_toolkit.weights.configurations import named
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("", ".github", "docs", "calibration", "devices", "labels")
@@ -146,8 +148,17 @@ def test_openssh_takes_the_configuration(tmp_path: Path, block: str) -> None:
         assert f"{key.lower()} {value}" in shown
 
 
+@pytest.mark.parametrize("block", blocks("json"))
+def test_the_preprocessing_is_one(tmp_path: Path, block: str) -> None:
+    """Of all keys: what is shown is what a file may say."""
+    (tmp_path / "own.json").write_text(block)
+    spec = named(str(tmp_path / "own.json"))(64)
+    assert json.loads(block).items() <= spec.to_json().items()
+    assert json.loads(block).keys() | {"height", "width"} == spec.to_json().keys()
+
+
 def test_no_kind_of_block_is_left_out() -> None:
-    assert {language for language, _ in BLOCKS} <= {"sh", "text", "python", ""}
+    assert {language for language, _ in BLOCKS} <= {"sh", "text", "python", "json", ""}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)

@@ -12,6 +12,7 @@ from lite_toolkit.cli import main
 from lite_toolkit.errors import ModelError
 from lite_toolkit.images.preprocessing import google_lite
 from lite_toolkit.measurement.validation import compare, scores
+from lite_toolkit.runtime import heads
 from lite_toolkit.tflite.graph import read_graph
 
 pytest.importorskip("tensorflow", reason="converting needs TensorFlow")
@@ -137,7 +138,7 @@ def test_errors_of_layers_whose_scores_look_sound(sound: Path) -> None:
 @BROKEN
 def test_golden_vectors(broken: Made, value: float) -> None:
     with pytest.raises(ModelError, match="gives scores that are not numbers"):
-        record(broken(value).read_bytes(), google_lite(SIZE))
+        record(broken(value).read_bytes(), google_lite(SIZE), heads.SINGLE_LABEL)
 
 
 @BROKEN
