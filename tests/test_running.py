@@ -145,4 +145,4 @@ def test_a_gate_names_the_device(profile: Callable[..., Path], model: Path, labe
     chosen = ("--device", profile("mine"), "--device", "local")
     result = run("evaluate", model, "--data", labelled, *chosen, "--min-top1", "100")
     assert result.exit_code == 3
-    assert re.search(r"^Error: top-1 on mine is [\d.]+%, less than 100%$", result.stderr, re.MULTILINE)
+    assert re.search(r"^Error: mine: top-1 is [\d.]+%, less than 100%$", result.stderr, re.MULTILINE)
