@@ -5,8 +5,8 @@ Tensors of all images are arrays of one image after the other: (images, height, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -70,21 +70,20 @@ def quantized(values: Array, limits: Range) -> Activation:
     return Activation(np.clip(stored, -128, 127, out=stored).astype(np.int8), limits)
 
 
-@dataclass(frozen=True)
 class Network:
     """A float `.tflite` whose operators are computed one by one, each as a model of its own.
 
     Attributes:
         float_model: the content of the file.
+        graph: its main subgraph.
     """
 
-    float_model: bytes
-    graph: Subgraph = field(init=False, repr=False)
-    _cuts: Mapping[int, Callable[[], Any]] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "graph", read_graph(self.float_model).subgraphs[0])
-        object.__setattr__(self, "_cuts", dict(surgery.cuts(self.float_model)))
+    def __init__(self, float_model: bytes) -> None:
+        self.float_model = float_model
+        self.graph = read_graph(float_model).subgraphs[0]
+        self._cuts = dict(surgery.cuts(float_model))
+        # Those that stay as they are: whoever looks for causes runs them once for every operator before them.
+        self._unchanged = cache(lambda index: interpreter(surgery.pack(self._cuts[index]())))
 
     def outputs(
         self,
@@ -103,22 +102,32 @@ class Network:
         """
         if operator.index not in self._cuts:
             return {}
-        model, ranges = self._cuts[operator.index](), ranges or {}
-        if parameters is not None:
-            last = len(model.subgraphs[0].operators) - 1
-            set_parameters(model, Parameters({last: parameters[0]}, {last: parameters[1]}))
         sources = [live[index] for index in sorted(set(operator.inputs)) if index in live]
-        limits = [ranges.get(index) for index in operator.outputs]
-        quantize_ends(model, [source.limits for source in sources], limits)
-        made = _run(surgery.pack(model), sources)
+        before, limits = (
+            [source.limits for source in sources],
+            [(ranges or {}).get(index) for index in operator.outputs],
+        )
+        if parameters is None and not any((*before, *limits)):
+            loaded = self._unchanged(operator.index)
+        else:
+            loaded = interpreter(self._changed(operator.index, parameters, before, limits))
+        made = _run(loaded, sources)
         return {
             index: Activation(*one) for index, one in zip(operator.outputs, zip(made, limits, strict=True), strict=True)
         }
 
+    def _changed(self, index: int, parameters: tuple[Array, Array] | None, *ends: Sequence[Range | None]) -> bytes:
+        """The model of an operator with other parameters, and with int8 inputs and outputs where they have a range."""
+        model = self._cuts[index]()
+        if parameters is not None:
+            last = len(model.subgraphs[0].operators) - 1
+            set_parameters(model, Parameters({last: parameters[0]}, {last: parameters[1]}))
+        quantize_ends(model, *ends)
+        return surgery.pack(model)
 
-def _run(model: bytes, sources: Iterable[Activation]) -> list[NDArray[Any]]:
-    """A model's outputs for each image."""
-    loaded = interpreter(model)
+
+def _run(loaded: Any, sources: Iterable[Activation]) -> list[NDArray[Any]]:
+    """An interpreter's outputs for each image."""
     inputs, outputs = loaded.get_input_details(), loaded.get_output_details()
     found = []
     for values in zip(*(source.stored for source in sources), strict=True):
