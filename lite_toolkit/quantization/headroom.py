@@ -26,9 +26,9 @@ def widened(graph: Subgraph, operator: Operator, input_range: Range) -> Array | 
         input_range: of its input.
     """
     weights, biases = operators.weights(operator, graph), operators.bias(operator, graph)
-    depthwise = operator.name == "DEPTHWISE_CONV_2D"
+    depthwise = operators.is_depthwise(operator)
     needed = np.abs(biases) / (steps(input_range)[0] * MOST)
-    rows = (weights.reshape(-1, weights.shape[-1]).T if depthwise else weights.reshape(len(weights), -1)).copy()
+    rows = rounding.by_output(weights, depthwise).copy()
     narrow = np.flatnonzero(np.abs(rows).max(axis=1) < rounding.LIMIT * needed)
     if not narrow.size:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lite_toolkit.quantization import operators
+from lite_toolkit.quantization import operators, rounding
 from lite_toolkit.quantization.operators import Activation, is_depthwise
 from lite_toolkit.tflite.graph import Operator, Subgraph
 
@@ -47,9 +47,7 @@ class Moments:
 
     def _rows(self, weights: Array) -> Double:
         """(outputs, inputs) of weights as they are laid out in the file."""
-        depthwise = self.input_mean.ndim == 2
-        flat = weights.reshape(-1, weights.shape[-1]).T if depthwise else weights.reshape(len(weights), -1)
-        return flat.astype(np.float64)
+        return rounding.by_output(weights, depthwise=self.input_mean.ndim == 2).astype(np.float64)
 
 
 def of(operator: Operator, graph: Subgraph, source: Activation, exact: Array) -> Moments:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lite_toolkit.errors import ModelError
 from lite_toolkit.quantization.boundary import quantize_ends
 from lite_toolkit.quantization.parameters import Parameters, set_parameters
-from lite_toolkit.quantization.ranges import Range, steps
+from lite_toolkit.quantization.ranges import Range, in_steps, steps
 from lite_toolkit.runtime.interpreter import interpreter
 from lite_toolkit.tflite import surgery
 from lite_toolkit.tflite.graph import Operator, Subgraph, read_graph
@@ -64,10 +64,7 @@ class Activation:
 
 def quantized(values: Array, limits: Range) -> Activation:
     """Values at the steps that int8 has over a range, as TFLite rounds them: the zero point is a whole step."""
-    scale, zero_point = steps(limits)
-    stored = np.rint(values / np.float32(scale))
-    stored += zero_point
-    return Activation(np.clip(stored, -128, 127, out=stored).astype(np.int8), limits)
+    return Activation(in_steps(values, limits).astype(np.int8), limits)
 
 
 class Network:

@@ -42,5 +42,5 @@ def named(graph: Subgraph, patterns: Iterable[str]) -> frozenset[int]:
 def is_rounded(graph: Subgraph, tensor: int, kept: frozenset[int]) -> bool:
     """Whether a tensor is stored quantized: where its maker or a reader is, or where it is the model's own."""
     makers = [operator.index for operator in graph.operators if tensor in operator.outputs]
-    readers = [operator.index for operator in graph.operators if tensor in operator.inputs]
+    readers = [operator.index for operator in graph.readers(tensor)]
     return not makers or not readers or not kept.issuperset(makers + readers)

@@ -55,17 +55,17 @@ class View:
     ends: tuple[Double, Double] | None
 
 
-def search(values: Array, criterion: Criterion, observed: Range, view: View | None = None) -> Range:
+def search(values: Array, criterion: Criterion, observed: Range | None = None, view: View | None = None) -> Range:
     """The range that serves the values best by a criterion; it holds 0.
 
     Args:
         values: of one activation, or a sample of them, any shape.
         criterion: "minmax" clips nothing; "mse" minimises the mean squared error of rounding and clipping together.
-        observed: the least and the greatest of all its values.
+        observed: the least and the greatest of all its values, where `values` are a sample.
         view: behind which the error is counted; by default it is that of the values themselves.
     """
     view = view or PLAIN
-    low, high = _holding_0(observed)
+    low, high = _holding_0(observed or _reach(values))
     if criterion == "minmax" or low == high:
         return low, high
     drawn = view.sample(values)
@@ -94,7 +94,7 @@ def search_scores(scores: Array) -> Range:
     What all logits of an image have in common changes neither their order nor the softmax, so that it is no error.
     Logits reach much further up than down: either end is searched for itself.
     """
-    low, high = _holding_0((float(scores.min()), float(scores.max())))
+    low, high = _holding_0(_reach(scores))
     return _search_ends(low * CANDIDATES, high * CANDIDATES, lambda limits: _centred_error(scores, limits))
 
 
@@ -117,21 +117,33 @@ def extent(values: Array, where: str) -> Range:
     Raises:
         ModelError: a value is not finite; the message says where it is.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = _reach(values)
     # Both are NaN where any value is, which every later minimum and maximum would pass over.
     if not -LARGEST < low <= high < LARGEST:
         raise ModelError(f"the model has values that are not numbers in {where}")
     return low, high
 
 
+def _reach(values: Array) -> Range:
+    return float(values.min()), float(values.max())
+
+
 def _holding_0(limits: Range) -> Range:
     return min(limits[0], 0.0), max(limits[1], 0.0)
+
+
+def in_steps(values: Array, limits: Range) -> Array:
+    """The whole steps, -128 to 127, that int8 stores of values over a range."""
+    scale, zero_point = steps(limits)
+    stored = np.rint(values / np.float32(scale))
+    stored += zero_point
+    return np.asarray(np.clip(stored, -128, 127, out=stored))
 
 
 def rounded(values: Array, limits: Range) -> Array:
     """Values at the steps over a range."""
     scale, zero_point = steps(limits)
-    return np.asarray((np.clip(np.rint(values / scale) + zero_point, -128, 127) - zero_point) * scale, np.float32)
+    return np.asarray((in_steps(values, limits) - zero_point) * np.float32(scale))
 
 
 def _centred_error(scores: Array, limits: Range) -> float:

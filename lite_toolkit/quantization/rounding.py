@@ -19,6 +19,11 @@ def channel_axes(depthwise: bool, rank: int) -> tuple[int, ...]:
     return (0, 1, 2) if depthwise else tuple(range(1, rank))
 
 
+def by_output(weights: Array, depthwise: bool) -> Array:
+    """(outputs, inputs) of weights; a view of them."""
+    return weights.reshape(-1, weights.shape[-1]).T if depthwise else weights.reshape(len(weights), -1)
+
+
 def scales(weights: Array, depthwise: bool = False, shared: bool = False) -> Array:
     """The step of each channel, largest weight / 127, with the weights' rank; 1 for a channel of zeros.
 
@@ -52,7 +57,7 @@ def gptq(weights: Array, steps: Array, hessian: Double, damping: float, depthwis
     Returns:
         Multiples of `steps` within 127 of them; never worse on the Hessian's quadratic form than `nearest`.
     """
-    rows = weights.reshape(-1, weights.shape[-1]).T if depthwise else weights.reshape(len(weights), -1)
+    rows = by_output(weights, depthwise)
     flat_steps = steps.reshape(-1, 1)
     quantize = _each if depthwise else _all
     result = quantize(rows.astype(np.float64), flat_steps.astype(np.float64), hessian, damping)

@@ -87,9 +87,9 @@ def _disturbed(
     if recipe.format == "int8":
         for tensor, exact in made.items():
             values = exact.stored
-            readers = {layer_name(graph, reader) for reader in graph.operators if tensor in reader.inputs}
+            readers = {layer_name(graph, reader) for reader in graph.readers(tensor)}
             if values.dtype == np.float32:
-                limits = search(values, recipe.ranges, (float(values.min()), float(values.max())))
+                limits = search(values, recipe.ranges)
                 disturbed = Activation(rounded(values, limits))
                 yield frozenset({own, *readers}), {**made, tensor: disturbed}
 

@@ -75,13 +75,13 @@ class _Walk:
         self.recipe = recipe
         self.kept = in_float(self.graph, recipe)
         self.counts = _counts(self.graph, images)
+        self.fitted = self.fitted_taps(images)
         self.chosen = Parameters()
         self.live: dict[int, Activation] = {}
 
     def run(self, images: Sequence[Array], input_range: Range, progress: Steps) -> Parameters:
         """Visit every operator."""
-        taps = self.fitted_taps(len(images))
-        self.recording = record(self.network.float_model, images, self.counts, taps, progress)
+        self.recording = record(self.network.float_model, images, self.counts, self.fitted, progress)
         source, last_use = self.graph.inputs[0], self.graph.last_uses
         names = {index: self.graph.tensors[index].name for index in (source, *self.recording.extents)}
         self.chosen.ranges[names[source]] = input_range
@@ -131,7 +131,7 @@ class _Walk:
 
     def is_float(self, tensor: int) -> bool:
         """Whether a tensor has a range; whole numbers, such as shapes, have none."""
-        return self.graph.tensors[tensor].dtype == "float32" and tensor in self.recording.extents
+        return tensor in self.recording.extents
 
     def linear_layer(self, operator: Operator) -> tuple[Array, Array]:
         """Fit, round, and correct the slope and then the bias of one convolution or dense layer."""
@@ -139,8 +139,8 @@ class _Walk:
         recipe = self.recipe
         weights, bias = operators.weights(operator, self.graph), operators.bias(operator, self.graph)
         found = moments.of(operator, self.graph, source, exact[:, : self.compared(operator)])
-        patches = self.recording.patches.get(operator.index)
-        fitted = weights if patches is None else _fitted(operator, self.graph, weights, source, patches)
+        taps = self.fitted.get(operator.index)
+        fitted = _fitted(weights, taps.of(source), self.recording.patches[operator.index]) if taps else weights
         values = _round(operator, fitted, found, recipe)
         if "slope" in recipe.corrections:
             slope = np.clip(found.slopes(values), *SLOPES).astype(np.float32)
@@ -185,7 +185,7 @@ class _Walk:
         """The ADD that alone reads an output and may share its range, where the other operand has its range already."""
         if (self.recipe.format, self.recipe.ranges) != ("int8", "mse") or self.settled_range(operator, tensor):
             return None
-        readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
+        readers = self.graph.readers(tensor)
         if len(readers) != 1 or readers[0].name != "ADD" or readers[0].index in self.kept:
             return None
         operands = set(readers[0].inputs)
@@ -206,7 +206,7 @@ class _Walk:
 
     def view(self, tensor: int) -> View:
         """How the operators that read a tensor see it."""
-        readers = [operator for operator in self.graph.operators if tensor in operator.inputs]
+        readers = self.graph.readers(tensor)
         kinds = sorted(reader.name for reader in readers)
         if kinds == ["LOGISTIC", "MUL"] and readers[0].outputs[0] in readers[1].inputs:
             return SWISH
@@ -230,7 +230,7 @@ def holds_scores(graph: Subgraph, tensor: int) -> bool:
 
     Operators that only give it another shape may stand between.
     """
-    readers = [operator for operator in graph.operators if tensor in operator.inputs]
+    readers = graph.readers(tensor)
     if len(readers) == 1 and readers[0].name in kernels.RESHAPING:
         return holds_scores(graph, readers[0].outputs[0])
     shape = graph.tensors[tensor].shape
@@ -255,8 +255,7 @@ def _sharing_pays(addition: Operator, first: Activation, second: Array, own: Ran
         summed = rounded(np.clip(a + rounded(b, of_second), *bounds), of_sum)
         return float(np.square(view.through(summed) - view.through(exact)).mean())
 
-    observed = float(exact.min()), float(exact.max())
-    return cost(shared, shared) < cost(own, search(exact, "mse", observed, view))
+    return cost(shared, shared) < cost(own, search(exact, "mse", view=view))
 
 
 def _counts(graph: Subgraph, images: int) -> dict[int, int]:
@@ -299,7 +298,9 @@ def _round(operator: Operator, weights: Array, found: Moments, recipe: Recipe) -
 
 
 def _is_fitted(operator: Operator, graph: Subgraph, images: int) -> bool:
-    """Whether there is enough to fit a layer's weights to: it has few inputs, and many places."""
+    """Whether there is enough to fit a layer's weights to: it has few inputs, and many places. Depthwise layers keep
+    their own.
+    """
     if not is_linear(operator, graph) or is_depthwise(operator):
         return False
     inputs = math.prod(graph.tensors[operator.inputs[1]].shape[1:])
@@ -307,13 +308,17 @@ def _is_fitted(operator: Operator, graph: Subgraph, images: int) -> bool:
     return min(images * places, FITTED_ROWS) >= ROWS_PER_INPUT * inputs
 
 
-def _fitted(operator: Operator, graph: Subgraph, weights: Array, source: Activation, exact: Array) -> Array:
+def _fitted(weights: Array, seen: Activation, exact: Array) -> Array:
     """Weights that make of the quantized inputs what the layer's own make of the exact ones, by least squares.
 
-    They take less from directions in which rounding has left more noise than signal. Layers of many inputs keep their
-    own weights, and so do depthwise ones.
+    They take less from directions in which rounding has left more noise than signal.
+
+    Args:
+        weights: of a convolution or dense layer.
+        seen: what it sees of its input in the quantized network.
+        exact: the same in the float network, (images, places, taps, channels).
     """
-    quantized = moments.rows(operators.taps(operator, graph, exact.shape[1]).of(source))
+    quantized = moments.rows(seen)
     errors = moments.rows(Activation(exact)) - quantized
     power = np.asarray(quantized.T @ quantized, np.float64)
     power += FIT_DAMPING * np.eye(len(power)) * max(np.trace(power) / len(power), 1e-12)

@@ -149,6 +149,10 @@ class Subgraph:
         """Number of a tensor -> index of the last operator that reads it."""
         return {index: operator.index for operator in self.operators for index in operator.inputs}
 
+    def readers(self, tensor: int) -> "tuple[Operator, ...]":
+        """The operators that read a tensor, given by its number."""
+        return tuple(operator for operator in self.operators if tensor in operator.inputs)
+
 
 @dataclass(frozen=True)
 class Buffer:
