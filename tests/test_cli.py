@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import importlib.util
 import json
 import os
 import pickle
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import fill
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -116,11 +116,6 @@ def int8(convert: Callable[..., pipeline.Conversion]) -> Path:
 @pytest.fixture(scope="session")
 def state_dict() -> dict[str, np.ndarray]:
     """Every tensor of lite0 under timm's names."""
-    spec = importlib.util.spec_from_file_location("golden_fill", GOLDEN / "fill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
     tensors: dict[str, np.ndarray] = fill.state_dict("tf_efficientnet_lite0")
     return tensors
 

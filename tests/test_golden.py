@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fill
 import numpy as np
 import pytest
+import renames
 
 from lite_toolkit.networks.names import variant
 from lite_toolkit.weights import checkpoints
@@ -37,18 +37,6 @@ RECORDINGS = [
     ("efficientnet_em", 96, "efficientnet_em", SYMMETRIC),
 ]
 GOOGLE_MODELS = [("tf_efficientnet_lite0", "lite0"), ("tf_efficientnet_b0", "b0"), ("tf_efficientnet_es", "es")]
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fill, renames = _load("fill"), _load("renames")
 
 
 @functools.cache

@@ -1,13 +1,13 @@
 """Names of every known checkpoint -> Keras' names, against recordings of the original models' state dicts."""
 
-import importlib.util
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fill
 import numpy as np
 import pytest
+import renames
 
 from lite_toolkit.errors import WeightsError
 from lite_toolkit.networks.architectures import VARIANTS
@@ -15,8 +15,6 @@ from lite_toolkit.networks.names import variant
 from lite_toolkit.weights import checkpoints
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import match
-
-GOLDEN = Path(__file__).parent / "golden"
 
 GOLDEN_MODELS = [
     ("efficientnet_lite0", "lite0", "timm"),
@@ -30,18 +28,6 @@ GOLDEN_MODELS = [
 ]
 TIMM_MODELS = [("tf_efficientnet_lite0", "lite0"), ("tf_efficientnet_b0", "b0"), ("tf_efficientnet_es", "es")]
 VARIABLES = {"lite0": 49 * 5 + 2, "b0": 49 * 5 + 16 * 4 + 2, "es": 49 * 5 + 2}  # conv + norm, gates, classifier
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fill, renames = _load("fill"), _load("renames")
 
 
 def checkpoint(tensors: dict[str, Any]) -> Checkpoint:

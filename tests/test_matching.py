@@ -1,10 +1,9 @@
 """The network in a checkpoint is found whatever is around it, and a choice among several is said or refused."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fill
 import numpy as np
 import pytest
 
@@ -13,21 +12,11 @@ from lite_toolkit.networks.names import variant
 from lite_toolkit.weights.checkpoints import Checkpoint
 from lite_toolkit.weights.matching import MAX_NETWORKS, MatchedWeights, match
 
-GOLDEN = Path(__file__).parent / "golden"
 LITE0 = variant("lite0")
 Tensors = dict[str, np.ndarray]
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLAIN: Tensors = _load("fill").state_dict("tf_efficientnet_lite0")
+PLAIN: Tensors = fill.state_dict("tf_efficientnet_lite0")
 EXPECTED = match(Checkpoint(Path("plain"), "torch zip", PLAIN), LITE0).variables
 HEAD = {name: PLAIN[name] for name in ("classifier.weight", "classifier.bias")}
 BACKBONE = {name: values for name, values in PLAIN.items() if name not in HEAD}

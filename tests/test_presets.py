@@ -1,12 +1,11 @@
 """Networks by everybody's names and configurations answer what their owners' answer, and refuse what they cannot be."""
 
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fill
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,16 +22,6 @@ from lite_toolkit.weights import presets  # noqa: E402
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fill = _load("fill")
 RECORDINGS: dict[str, Any] = json.loads((GOLDEN / "configurations.json").read_text())
 
 
